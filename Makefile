@@ -1,0 +1,59 @@
+# Chromae. `make` trains and films; `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+PACKAGE := $(shell find src -name '*.py')
+EXECUTE := $(RUN) -m nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False --log-level=WARN
+STRIP := $(VENV)/bin/nbstripout --keep-output --keep-count --keep-id \
+	--extra-keys "metadata.widgets metadata.language_info cell.metadata.execution cell.metadata.collapsed"
+
+NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
+
+.PHONY: all help animations notebooks data test bench lint clean
+.DELETE_ON_ERROR:
+all: animations
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+animations: $(FILMS_01)  ## train and film whatever is out of date (this is what plain `make` does)
+
+notebooks: $(READY)  ## publish: run every notebook in place, then renew the numbers in README.md
+	@for notebook in $(NOTEBOOKS); do \
+		echo "running $$notebook in place"; \
+		TQDM_DISABLE=1 $(EXECUTE) --inplace $$notebook && $(STRIP) $$notebook || exit 1; \
+	done
+	$(RUN) -m chromae.results
+
+data: $(READY)  ## fetch the data sets (none yet: notebook 01 makes its colours)
+	@echo "Nothing to fetch: notebook 01 makes its colours."
+
+test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m pytest
+
+bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
+	$(RUN) bench/run.py
+
+clean:  ## remove what make made, except the films, the data and .venv
+	rm -rf build images/frames .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Chromae needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12, for example")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet -r requirements.txt
+	@touch $@
+
+# A film depends on a run of its notebook: on a copy, so that the notebook itself stays as its reader left it.
+# The run leaves frames and films; if only a film is missing, it is made of the frames again.
+build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
+	@echo "running $< (minutes; see README for how many)"
+	@mkdir -p build
+	TQDM_DISABLE=1 $(EXECUTE) --output-dir build $<
+
+$(FILMS_01): images/%.mp4: build/01_color_autoencoder.ipynb
+	$(RUN) -m chromae.frames images/frames/01_color_autoencoder/$* $@

@@ -1,0 +1,69 @@
+"""How `training.fit` reads its data: tensors in memory or a function that makes examples, checked, batch by batch."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Generator, Tensor
+
+Batch = Tensor | tuple[Tensor, ...]
+Sample = Callable[[int, Generator], Batch]
+
+RANK_STRIDE = 1_000_000_007  # far apart seeds for the processes of one run
+
+
+def batches(
+    data: Batch | Sample, size: int, batch_size: int, seed: int, device: torch.device, rank: int = 0, workers: int = 1
+) -> Iterator[tuple[int, Batch]]:
+    """(index of the first example, batch) over one epoch of `size` examples, all of it following from `seed`.
+
+    Process `rank` of `workers` takes every `workers`-th example of a batch.
+    """
+    generator = Generator(device)
+    starts = range(0, size, batch_size)
+    if callable(data):
+        generator.manual_seed(seed + RANK_STRIDE * rank)
+        for start in starts:
+            yield start, data(len(range(start + rank, min(start + batch_size, size), workers)), generator)
+    else:
+        order = torch.randperm(size, generator=generator.manual_seed(seed), device=device)
+        for start in starts:
+            yield start, take(data, order[start + rank : start + batch_size : workers])
+
+
+def take(data: Batch, index: Tensor | slice) -> Batch:
+    """The examples at `index`; uint8 becomes float32 in [0, 1]."""
+    if isinstance(data, tuple):
+        return tuple(take(tensor, index) for tensor in data)
+    return data[index] / 255 if data.dtype == torch.uint8 else data[index]
+
+
+def length(data: Batch) -> int:
+    """The number of examples."""
+    return len(data[0] if isinstance(data, tuple) else data)
+
+
+def check(name: str, data: Batch | Sample, device: torch.device, epoch_size: int | None = None) -> int:
+    """The number of examples in an epoch of `data`; ValueError, in one sentence about `name`, if it cannot be used."""
+    if callable(data):
+        if epoch_size is None or epoch_size < 1:
+            raise ValueError(f"epoch_size is {epoch_size}, expected 1 or more, since {name} is a function")
+        return epoch_size
+    for tensor in data if isinstance(data, tuple) else (data,):
+        if not isinstance(tensor, Tensor):
+            kind = type(tensor).__name__
+            raise ValueError(f"{name} is a {kind}, expected a tensor, a tuple of tensors or a function(n, generator)")
+        if tensor.ndim == 0 or len(tensor) == 0:
+            raise ValueError(
+                f"{name} has shape {tuple(tensor.shape)}, expected one example or more along the first axis"
+            )
+        if len(tensor) != length(data):
+            raise ValueError(
+                f"{name} holds tensors of {length(data)} and {len(tensor)} examples, expected equal lengths"
+            )
+        if tensor.device != device:
+            raise ValueError(f"{name} is on {tensor.device}, expected the model's device, {device}")
+        if tensor.is_floating_point():
+            low, high = (value.item() for value in tensor.aminmax())
+            if not (low >= 0 and high <= 1):
+                raise ValueError(f"{name} has values from {low:g} to {high:g}, expected floats in [0, 1], or uint8")
+    return length(data)

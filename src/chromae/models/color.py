@@ -1,0 +1,58 @@
+"""The colour autoencoder: three numbers squeezed through two."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+
+class ColorAutoencoder(nn.Module):
+    """RGB in [0, 1] → `latent` numbers in (0, 1) → RGB in (0, 1).
+
+    With no hidden layer it is two affine maps, each followed by a sigmoid, 17 parameters in all (after
+    https://github.com/GuilhermeFreire/ColorAE). `hidden` gives the widths of SiLU layers between.
+    """
+
+    def __init__(self, latent: int = 2, hidden: Sequence[int] = ()):
+        super().__init__()
+        self.encoder = _mlp([3, *hidden, latent])
+        self.decoder = _mlp([latent, *reversed(hidden), 3])
+
+    def encode(self, rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n latent"]:
+        """Latents in (0, 1). Raises ValueError if the last axis is not RGB."""
+        if rgb.shape[-1] != 3:
+            raise ValueError(f"rgb has shape {tuple(rgb.shape)}, expected (…, 3)")
+        return torch.sigmoid(self.encoder(rgb))
+
+    def decode(self, latents: Float[Tensor, "*n latent"]) -> Float[Tensor, "*n 3"]:
+        """RGB in (0, 1)."""
+        return torch.sigmoid(self.decoder(latents))
+
+    def forward(self, rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+        return self.decode(self.encode(rgb))
+
+
+def _mlp(sizes: Sequence[int]) -> nn.Module:
+    layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.SiLU())][:-1]
+    return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
+
+
+def unit_square(size: int = 200, device: torch.device | str = "cpu") -> Float[Tensor, "pixels 2"]:
+    """The latents of a size × size map of (0, 1)², row by row; the first latent runs right, the second up."""
+    axis = (torch.arange(size, device=device) + 0.5) / size
+    second, first = torch.meshgrid(axis.flip(0), axis, indexing="ij")
+    return torch.stack([first, second], dim=-1).view(-1, 2)
+
+
+def to_image(rgb: Float[Tensor, "*n pixels 3"]) -> UInt8[Tensor, "*n size size 3"]:
+    """Square 8-bit pictures of maps' decoded colours, rounded to the nearest level."""
+    size = round(rgb.shape[-2] ** 0.5)
+    return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).unflatten(-2, (size, size))
+
+
+@torch.no_grad()
+def color_map(model: nn.Module, size: int = 200) -> UInt8[Tensor, "size size 3"]:
+    """What a model with two latents decodes over the whole unit square, in one batch."""
+    return to_image(model.decode(unit_square(size, next(model.parameters()).device)))

@@ -1,0 +1,81 @@
+"""results/NN_topic.json: the numbers a run publishes, and README, which shows them."""
+
+import json
+import os
+import platform
+import re
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from chromae import settings
+
+
+def metric(values: float | Sequence[float], unit: str) -> dict:
+    """One published number: the mean over seeds, their standard deviation (n − 1), their count and the unit."""
+    values = [float(v) for v in ([values] if isinstance(values, int | float) else values)]
+    spread = statistics.stdev(values) if len(values) > 1 else 0.0
+    return {"value": statistics.fmean(values), "spread": spread, "n": len(values), "unit": unit}
+
+
+def versions() -> dict[str, str]:
+    """The versions that results depend on."""
+    return {"python": platform.python_version(), "torch": torch.__version__}
+
+
+def write(
+    folder: Path, notebook: str, *, data: str, device: torch.device, seconds: float, metrics: Mapping[str, dict]
+) -> Path:
+    """Write `folder`/`notebook`.json; `metrics` maps names to what `metric` returns. Returns the path."""
+    record = {
+        "notebook": notebook,
+        "preset": settings.preset(),
+        "device": settings.device_name(device),
+        "data": data,
+        "versions": versions(),
+        "seconds": round(seconds),
+        "metrics": dict(metrics),
+    }
+    return write_json(folder / f"{notebook}.json", record)
+
+
+def write_json(path: Path, record: dict) -> Path:
+    """Write a record under a temporary name, then rename it."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(record, indent=2) + "\n")
+    os.replace(part, path)
+    return path
+
+
+MARK = re.compile(r"<!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->.*?<!--/-->", re.DOTALL)
+
+
+def fill(text: str, folder: Path) -> str:
+    """README with its numbers renewed: `<!--= FILE KEY.KEY:FORMAT -->…<!--/-->` shows a value of FILE.json.
+
+    A metric is shown as value ± spread. Raises KeyError or FileNotFoundError for a number that is not published.
+    """
+
+    def show(mark: re.Match) -> str:
+        value = json.loads((folder / f"{mark['file']}.json").read_text())
+        for key in mark["keys"].split("."):
+            value = value[key]
+        style = (mark["format"] or ":")[1:]
+        if isinstance(value, dict):
+            shown = format(value["value"], style)
+            if value["n"] > 1:
+                shown += f" ± {value['spread']:{style}}"
+        else:
+            shown = format(value, style)
+        return mark[0][: mark[0].index("-->") + 3] + shown + "<!--/-->"
+
+    return MARK.sub(show, text)
+
+
+if __name__ == "__main__":
+    readme = settings.ROOT / "README.md"
+    part = readme.with_name("README.md.part")
+    part.write_text(fill(readme.read_text(), settings.ROOT / "results"))
+    os.replace(part, readme)
