@@ -11,7 +11,7 @@ STRIP := $(VENV)/bin/nbstripout --keep-output --keep-count --keep-id \
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
 
-.PHONY: all help animations notebooks data test bench lint clean
+.PHONY: all help animations notebooks data test bench clean
 .DELETE_ON_ERROR:
 all: animations
 
@@ -48,12 +48,13 @@ $(READY): requirements.txt pyproject.toml
 	$(VENV)/bin/pip install --quiet -r requirements.txt
 	@touch $@
 
-# A film depends on a run of its notebook: on a copy, so that the notebook itself stays as its reader left it.
-# The run leaves frames and films; if only a film is missing, it is made of the frames again.
+# A film depends on a run of its notebook: on a copy, so that the notebook itself stays as its reader left it, and
+# its numbers beside that copy, so that the published ones stay. The run leaves frames and films; if only a film is
+# missing, it is made of the frames again.
 build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
 	@echo "running $< (minutes; see README for how many)"
 	@mkdir -p build
-	TQDM_DISABLE=1 $(EXECUTE) --output-dir build $<
+	TQDM_DISABLE=1 CHROMAE_RESULTS=$(CURDIR)/build/results $(EXECUTE) --output-dir build $<
 
 $(FILMS_01): images/%.mp4: build/01_color_autoencoder.ipynb
 	$(RUN) -m chromae.frames images/frames/01_color_autoencoder/$* $@

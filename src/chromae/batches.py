@@ -13,21 +13,26 @@ RANK_STRIDE = 1_000_000_007  # far apart seeds for the processes of one run
 
 def batches(
     data: Batch | Sample, size: int, batch_size: int, seed: int, device: torch.device, rank: int = 0, workers: int = 1
-) -> Iterator[tuple[int, Batch]]:
-    """(index of the first example, batch) over one epoch of `size` examples, all of it following from `seed`.
+) -> Iterator[tuple[int, float, Batch]]:
+    """(index of the first example, this process's share, batch) over one epoch, all of it following from `seed`.
 
-    Process `rank` of `workers` takes every `workers`-th example of a batch.
+    Process `rank` of `workers` takes every `workers`-th example of a batch; of a batch with fewer examples than
+    processes, every process takes all.
     """
     generator = Generator(device)
-    starts = range(0, size, batch_size)
     if callable(data):
         generator.manual_seed(seed + RANK_STRIDE * rank)
-        for start in starts:
-            yield start, data(len(range(start + rank, min(start + batch_size, size), workers)), generator)
     else:
         order = torch.randperm(size, generator=generator.manual_seed(seed), device=device)
-        for start in starts:
-            yield start, take(data, order[start + rank : start + batch_size : workers])
+    for start in range(0, size, batch_size):
+        stop = min(start + batch_size, size)
+        split = stop - start >= workers
+        mine = range(start + rank, stop, workers) if split else range(start, stop)
+        share = len(mine) / (stop - start) if split else 1 / workers
+        if callable(data):
+            yield start, share, data(len(mine), generator)
+        else:
+            yield start, share, take(data, order[mine.start : mine.stop : mine.step])
 
 
 def take(data: Batch, index: Tensor | slice) -> Batch:
@@ -44,10 +49,14 @@ def length(data: Batch) -> int:
 
 def check(name: str, data: Batch | Sample, device: torch.device, epoch_size: int | None = None) -> int:
     """The number of examples in an epoch of `data`; ValueError, in one sentence about `name`, if it cannot be used."""
+    if callable(data) and name == "validation":
+        raise ValueError("validation is a function, expected tensors: the same examples after every epoch")
     if callable(data):
         if epoch_size is None or epoch_size < 1:
             raise ValueError(f"epoch_size is {epoch_size}, expected 1 or more, since {name} is a function")
         return epoch_size
+    if isinstance(data, tuple) and not data:
+        raise ValueError(f"{name} is an empty tuple, expected one tensor or more")
     for tensor in data if isinstance(data, tuple) else (data,):
         if not isinstance(tensor, Tensor):
             kind = type(tensor).__name__

@@ -38,6 +38,13 @@ class State:
                     f"{name} is {value}, but the checkpoint {path} was made with {saved['recipe'].get(name)}: "
                     "repeat its arguments, or remove the file to start anew"
                 )
+        shapes = [
+            {name: value.shape for name, value in state.items()} for state in (saved["model"], self.model.state_dict())
+        ]
+        if shapes[0] != shapes[1]:
+            raise ValueError(
+                f"the checkpoint {path} holds a model of other parameters than model: remove it to start anew"
+            )
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.epoch, self.history = saved["epoch"], saved["history"]

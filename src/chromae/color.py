@@ -19,6 +19,6 @@ def rgb_to_hsl(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     sextant = torch.where(
         high == r, ((g - b) / safe) % 6, torch.where(high == g, (b - r) / safe + 2, (r - g) / safe + 4)
     )
-    room = 1 - (2 * lightness - 1).abs()
+    room = torch.minimum(high + low, (1 - high) + (1 - low))  # 1 − |2l − 1|, without its cancellation near the ends
     saturation = torch.where(grey, 0, chroma / torch.where(grey, 1, room))
     return torch.stack([torch.where(grey, 0, sextant / 6), saturation, lightness], dim=-1)

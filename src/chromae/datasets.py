@@ -15,7 +15,10 @@ def color_triplets(n: int, generator: Generator, nudge: float = 0.005) -> Float[
 
     The anchor is uniform; the positive lies at most `nudge` from it in every channel, clipped to the cube; the
     negative is uniform among the colours farther from the anchor than `nudge`.
+    Raises ValueError for a nudge outside [0, 0.4], beyond which some anchors have no room for both.
     """
+    if not 0 <= nudge <= 0.4:
+        raise ValueError(f"nudge is {nudge}, expected a distance in [0, 0.4]")
     anchor, negative, shift = colors(3 * n, generator).view(3, n, 3)
     positive = (anchor + nudge * (2 * shift - 1)).clamp(0, 1)
     # A negative that fell too near (one in a million) moves half the cube away, around its edges.

@@ -20,10 +20,10 @@ def share_weights(model: nn.Module) -> None:
         dist.broadcast(tensor, src=0)
 
 
-def average_gradients(model: nn.Module, workers: int) -> None:
-    """Replace every gradient by its mean over the processes, in one message."""
+def average_gradients(model: nn.Module, share: float) -> None:
+    """Replace every gradient by its mean over the processes, weighted by their shares of the batch."""
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.flatten() for g in gradients])
+    flat = share * torch.cat([g.flatten() for g in gradients])
     dist.all_reduce(flat)
-    for gradient, mean in zip(gradients, (flat / workers).split([g.numel() for g in gradients]), strict=True):
+    for gradient, mean in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))

@@ -31,7 +31,15 @@ def frame(
     axes: Axes,
     zoom: int = 2,
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Pictures under their titles, enlarged `zoom` times, over one curve each, drawn up to its last value."""
+    """Pictures under their titles, enlarged `zoom` times, over curves drawn up to their last values.
+
+    The first curve has the colour of the first title, and so on. Raises ValueError if there are more pictures or
+    curves than colours.
+    """
+    if max(len(pictures), len(curves)) > len(COLORS):
+        raise ValueError(
+            f"got {len(pictures)} pictures and {len(curves)} curves, expected at most {len(COLORS)} of each"
+        )
     pictures = {title: np.asarray(picture).repeat(zoom, 0).repeat(zoom, 1) for title, picture in pictures.items()}
     height = max(len(picture) for picture in pictures.values())
     width = sum(picture.shape[1] + MARGIN for picture in pictures.values()) + MARGIN
@@ -75,7 +83,7 @@ def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.I
         text((left - 5, place(0, value)[1]), f"{value:g}", anchor="rm")
     for step in (0, axes.steps):
         text((place(step, 0)[0], bottom + 4), f"{step}", anchor="mt")
-    text((right, limit - 3), axes.limit_label, anchor="rb")
+    text((right, limit + 3), axes.limit_label, anchor="rt")
     text((right, top), f"{axes.label}, epoch {len(curves[0])}", anchor="rm")
     return strip
 

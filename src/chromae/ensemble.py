@@ -13,7 +13,8 @@ class Ensemble(nn.Module):
     """Independent members with stacked parameters, run side by side by `torch.func.vmap`.
 
     `make_model()` is called once per seed. Every parameter gains a leading axis of members. Elementwise
-    optimisers (SGD, Adam, RMSprop) then train each member exactly as they would train it alone.
+    optimisers (SGD, Adam, RMSprop) then train each member exactly as they would train it alone; clipping does not,
+    for it sees one norm for all. Raises ValueError for models with buffers, such as batch norm's.
     """
 
     def __init__(self, make_model: Callable[[], nn.Module], seeds: Sequence[int]):
@@ -22,6 +23,8 @@ class Ensemble(nn.Module):
         for seed in seeds:
             settings.seed_everything(seed)
             members.append(make_model())
+        if buffers := [name for name, _ in members[0].named_buffers()]:
+            raise ValueError(f"make_model makes models with buffers ({', '.join(buffers)}), expected parameters only")
         self.stacked = copy.deepcopy(members[0])
         for name, value in torch.func.stack_module_state(members)[0].items():
             owner, _, leaf = name.rpartition(".")

@@ -5,20 +5,21 @@
 
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-import imageio.v2 as imageio
 import imageio_ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 FPS = 24
-# Colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers. Padded to an even size.
+# To an even size, then to colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers.
 COLOR_CHAIN = (
-    "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int,"
-    "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p,"
+    "pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white,"
+    "scale=out_color_matrix=bt709:out_range=tv:flags=accurate_rnd+full_chroma_int+full_chroma_inp,format=yuv420p,"
     "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709:range=tv"
 )
 
@@ -53,32 +54,59 @@ def film(folder: Path, path: Path, fps: int = FPS) -> Path:
     """Make an MP4 (H.264, yuv420p, BT.709, even size) of the frames in a folder, in the order of their names.
 
     The system's ffmpeg is used, else the one that imageio-ffmpeg carries; IMAGEIO_FFMPEG_EXE names another.
-    Raises FileNotFoundError without frames, RuntimeError without a working ffmpeg; the frames stay either way.
+    Raises FileNotFoundError without frames, ValueError for frames of several sizes, RuntimeError if ffmpeg is
+    missing or fails; the frames and an earlier film stay as they were.
     """
     frames = sorted(folder.glob("*.png"))
     if not frames:
         raise FileNotFoundError(
             f"no frames (*.png) in {folder} to make {path.name} of: run the notebook that draws them"
         )
-    if system := shutil.which("ffmpeg"):
-        os.environ.setdefault("IMAGEIO_FFMPEG_EXE", system)
     part = path.with_name(f"{path.stem}.part.mp4")
-    options = ["-vf", COLOR_CHAIN, "-crf", "16", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
     try:
-        imageio_ffmpeg.get_ffmpeg_exe()
-        with imageio.get_writer(
-            part, format="FFMPEG", fps=fps, codec="libx264", quality=None, macro_block_size=1, output_params=options
-        ) as writer:
-            for frame in frames:
-                writer.append_data(np.asarray(Image.open(frame).convert("RGB")))
+        _encode(frames, fps, part)
         os.replace(part, path)
     except (RuntimeError, OSError) as error:
-        part.unlink(missing_ok=True)
         raise RuntimeError(
-            f"{path.name} was not made, its {len(frames)} frames stay in {folder}: install ffmpeg "
-            f"(`pip install imageio-ffmpeg`), then `make animations` films them ({error})"
+            f"{path.name} was not made, its {len(frames)} frames stay in {folder}: with a working ffmpeg "
+            f"(`pip install imageio-ffmpeg` brings one), `make animations` films them ({error})"
         ) from error
+    finally:
+        part.unlink(missing_ok=True)
     return path
+
+
+def _read(frame: Path) -> UInt8[np.ndarray, "height width 3"]:
+    with Image.open(frame) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _encode(frames: list[Path], fps: int, path: Path) -> None:
+    """Pipe frames into ffmpeg. Its exit status counts, which imageio's own writer does not look at."""
+    height, width, _ = _read(frames[0]).shape
+    ffmpeg = os.environ.get("IMAGEIO_FFMPEG_EXE") or shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
+    target = ["-c:v", "libx264", "-crf", "16", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
+    command = [ffmpeg, "-y", "-v", "error", *source, "-vf", COLOR_CHAIN, *target, str(path)]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
+        try:
+            with process.stdin as pipe:
+                for frame in frames:
+                    image = _read(frame)
+                    if image.shape != (height, width, 3):
+                        raise ValueError(
+                            f"{frame} has shape {image.shape}, expected that of the first frame, {(height, width, 3)}"
+                        )
+                    pipe.write(image.data)
+        except BrokenPipeError:
+            pass  # ffmpeg gave up: its exit status says so, its log why
+        finally:
+            status = process.wait()
+        log.seek(0)
+        said = " ".join(log.read().decode(errors="replace").split())
+    if status:
+        raise RuntimeError(f"ffmpeg ended with status {status}: {said or 'it gave no reason'}")
 
 
 if __name__ == "__main__":

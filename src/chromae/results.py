@@ -4,10 +4,10 @@ import json
 import os
 import platform
 import re
-import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from chromae import settings
@@ -15,9 +15,9 @@ from chromae import settings
 
 def metric(values: float | Sequence[float], unit: str) -> dict:
     """One published number: the mean over seeds, their standard deviation (n − 1), their count and the unit."""
-    values = [float(v) for v in ([values] if isinstance(values, int | float) else values)]
-    spread = statistics.stdev(values) if len(values) > 1 else 0.0
-    return {"value": statistics.fmean(values), "spread": spread, "n": len(values), "unit": unit}
+    values = np.atleast_1d(np.asarray(values, dtype=float))
+    spread = values.std(ddof=1).item() if len(values) > 1 else 0.0
+    return {"value": values.mean().item(), "spread": spread, "n": len(values), "unit": unit}
 
 
 def versions() -> dict[str, str]:
@@ -44,7 +44,7 @@ def write(
 def write_json(path: Path, record: dict) -> Path:
     """Write a record under a temporary name, then rename it."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, indent=2) + "\n")
+    part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     os.replace(part, path)
     return path
 
@@ -59,8 +59,10 @@ def fill(text: str, folder: Path) -> str:
     """
 
     def show(mark: re.Match) -> str:
-        value = json.loads((folder / f"{mark['file']}.json").read_text())
+        value = json.loads((folder / f"{mark['file']}.json").read_text(encoding="utf-8"))
         for key in mark["keys"].split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise KeyError(f"{mark['keys']} is not in {mark['file']}.json")
             value = value[key]
         style = (mark["format"] or ":")[1:]
         if isinstance(value, dict):
@@ -77,5 +79,6 @@ def fill(text: str, folder: Path) -> str:
 if __name__ == "__main__":
     readme = settings.ROOT / "README.md"
     part = readme.with_name("README.md.part")
-    part.write_text(fill(readme.read_text(), settings.ROOT / "results"))
+    filled = fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
+    part.write_text(filled, encoding="utf-8")
     os.replace(part, readme)

@@ -54,13 +54,13 @@ def device() -> torch.device:
 
 
 def device_name(device: torch.device | str) -> str:
-    """What figures and results call a device, for example "cpu (x86_64, AVX512, 2 threads)"."""
+    """What figures and results call a device, for example "CPU (AMD EPYC, 2 threads)"."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
-        capability = torch.backends.cpu.get_cpu_capability()
-        return f"cpu ({platform.machine()}, {capability}, {torch.get_num_threads()} threads)"
+        name = _cpu().get("cpu_name") or platform.machine()
+        return f"CPU ({name}, {torch.get_num_threads()} threads)"
     return device.type
 
 
@@ -70,8 +70,13 @@ def has_bf16(device: torch.device | str) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
-        return torch.ops.mkldnn._is_mkldnn_bf16_device_supported()
+        return any(_cpu().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False
+
+
+def _cpu() -> dict:
+    """What torch knows of the CPU; nothing, before it learnt to ask."""
+    return getattr(torch.cpu, "get_capabilities", dict)()
 
 
 def seed_everything(seed: int) -> None:
@@ -101,10 +106,16 @@ class Folders(NamedTuple):
 def folders(notebook: str) -> Folders:
     """The folders of a notebook such as "01_color_autoencoder", made if missing.
 
-    The `fast` preset writes to the temp folder of this machine, never beside published results.
+    The `fast` preset writes to the temp folder of this machine, never beside published results; CHROMAE_RESULTS
+    puts the results of the others elsewhere, as `make animations` does.
     """
-    root = Path(tempfile.gettempdir()) / "chromae-fast" if preset() == "fast" else ROOT
-    made = Folders(root / "images", root / "images" / "frames" / notebook, root / "results")
+    if preset() == "fast":
+        root = Path(tempfile.gettempdir()) / "chromae-fast"
+        results = root / "results"
+    else:
+        root = ROOT
+        results = Path(os.environ.get("CHROMAE_RESULTS") or root / "results")
+    made = Folders(root / "images", root / "images" / "frames" / notebook, results)
     for folder in made:
         folder.mkdir(parents=True, exist_ok=True)
     return made

@@ -80,24 +80,34 @@ def fit(
             its weights from the end of the epoch before.
     """
     device = next(model.parameters()).device
-    _check_numbers(epochs, batch_size, lr)
+    _check_numbers(epochs, batch_size, lr, clip)
     size = check("data", data, device, epoch_size)
     if validation is not None:
         check("validation", validation, device)
     rank, workers = distributed.join()
-    recipe = {"epochs": epochs, "batch_size": batch_size, "size": size, "lr": lr, "clip": clip, "seed": seed}
+    recipe = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "size": size,
+        "lr": lr,
+        "clip": clip,
+        "bf16": bf16,
+        "seed": seed,
+    }
+    recipe |= {"schedule": _name(schedule), "optimizer": _name(optimizer)}
     parameters = list(model.parameters())
     state = State(model, optimizer(parameters, lr=lr), recipe)
     if checkpoint is not None and Path(checkpoint).exists():
         state.load(checkpoint)
-        _call(callback, state)  # the run may have been killed after its checkpoint, before its callback
+        if rank == 0:
+            _call(callback, state)  # the run may have been killed after its checkpoint, before its callback
     if workers > 1:
         distributed.share_weights(model)
     autocast = contextlib.nullcontext()
     if bf16 and settings.has_bf16(device):
         autocast = torch.autocast(device.type, torch.bfloat16)
 
-    def train_step(start: int, batch: Batch) -> Terms:
+    def train_step(start: int, share: float, batch: Batch) -> Terms:
         if schedule is not None:
             for group in state.optimizer.param_groups:
                 group["lr"] = lr * schedule((state.epoch + start / size) / epochs)
@@ -108,7 +118,7 @@ def fit(
         loss = terms["loss"]
         loss.backward(torch.ones_like(loss) if loss.ndim else None)
         if workers > 1:
-            distributed.average_gradients(model, workers)
+            distributed.average_gradients(model, share)
         if clip is not None:
             nn.utils.clip_grad_norm_(parameters, clip)
         state.optimizer.step()
@@ -143,16 +153,18 @@ def fit(
                 shown = ", ".join(f"{name} {value[-1].mean():.4g}" for name, value in seen[-1].items())
                 bar.set_postfix_str(f"epoch {state.epoch + 1}/{epochs}, {shown}", refresh=False)
                 bar.update(len(block))
-            state.epoch += 1
-            _record(state.history, seen, size, batch_size)
+            means = _means(seen, size, batch_size)
             if validation is not None:
-                _record(state.history, *_validate(model, objective, validation, batch_size))
+                means |= _validate(model, objective, validation, batch_size)
+            for name, mean in means.items():
+                state.history.setdefault(name, []).append(mean)
+            state.epoch += 1
             if rank == 0 and checkpoint is not None:
                 state.save(checkpoint)
             if rank == 0:
                 _call(callback, state)
     except KeyboardInterrupt:
-        print(f"Stopped in epoch {state.epoch + 1} of {epochs}: the model keeps what it learnt.")
+        print(f"Stopped after {state.epoch} of {epochs} epochs: the model keeps what it learnt.")
     finally:
         bar.close()
         model.eval()
@@ -174,21 +186,19 @@ def _first_broken(loss: Tensor) -> int:
     return 1 + (int(broken.nonzero()[0]) if broken.any() else len(loss) - 1)
 
 
-def _record(history: History, seen: list[Terms], size: int, batch_size: int, prefix: str = "") -> None:
-    """Append every term's mean over the examples of an epoch."""
+def _means(seen: list[Terms], size: int, batch_size: int) -> dict[str, float | list]:
+    """Every term's mean over the examples of an epoch; the last batch may be smaller."""
     counts = torch.tensor([min(batch_size, size - start) for start in range(0, size, batch_size)]).double()
-    for name in seen[0]:
-        values = torch.cat([terms[name] for terms in seen])
-        mean = torch.tensordot(counts / size, values, dims=1)
-        history.setdefault(prefix + name, []).append(mean.tolist())
+    values = {name: torch.cat([terms[name] for terms in seen]) for name in seen[0]}
+    return {name: torch.tensordot(counts / size, value, dims=1).tolist() for name, value in values.items()}
 
 
 @torch.no_grad()
-def _validate(model: nn.Module, objective: Objective, data: Batch, batch_size: int) -> tuple:
+def _validate(model: nn.Module, objective: Objective, data: Batch, batch_size: int) -> dict[str, float | list]:
     model.eval()
     size = length(data)
-    rows = [objective(model, take(data, slice(i, i + batch_size))) for i in range(0, size, batch_size)]
-    return [_fetch(rows)], size, batch_size, "val_"
+    terms = [objective(model, take(data, slice(i, i + batch_size))) for i in range(0, size, batch_size)]
+    return {f"val_{name}": mean for name, mean in _means([_fetch(terms)], size, batch_size).items()}
 
 
 @torch.no_grad()
@@ -203,10 +213,16 @@ def _call(callback: Callable[[int, nn.Module, History], None] | None, state: Sta
         raise
 
 
-def _check_numbers(epochs: int, batch_size: int, lr: float) -> None:
+def _name(function: Callable | None) -> str:
+    return getattr(function, "__name__", type(function).__name__)
+
+
+def _check_numbers(epochs: int, batch_size: int, lr: float, clip: float | None) -> None:
     if epochs < 0:
         raise ValueError(f"epochs is {epochs}, expected 0 or more")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
     if not lr > 0:
         raise ValueError(f"lr is {lr}, expected a number above 0")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip is {clip}, expected None or a number above 0")

@@ -1,0 +1,221 @@
+"""Resuming: after a kill, training ends with the bits it would have had."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from torch.nn.utils import parameters_to_vector
+
+from chromae.datasets import colors
+from chromae.losses import mse, reconstruction
+from chromae.models.color import ColorAutoencoder
+from chromae.training import fit, one_cycle
+
+SCRIPT = """
+import sys
+
+import torch
+
+from chromae.datasets import colors
+from chromae.losses import mse
+from chromae.models.color import ColorAutoencoder
+from chromae.training import fit, one_cycle
+
+
+def noisy(model, batch):
+    return {"loss": mse(model(batch + 0.1 * torch.randn_like(batch)), batch)}
+
+
+def train(checkpoint, kind):
+    torch.manual_seed(1)
+    data = {"sample": colors, "tensor": torch.rand(520, 3)}[kind]
+    options = {"epochs": 60, "batch_size": 10, "epoch_size": 520, "lr": 0.01, "schedule": one_cycle, "clip": 0.1}
+    fit(ColorAutoencoder(), data, noisy, checkpoint=checkpoint, validation=torch.rand(5, 3), **options)
+
+
+if __name__ == "__main__":
+    train(*sys.argv[1:])
+"""
+
+
+def make():
+    torch.manual_seed(7)
+    return ColorAutoencoder()
+
+
+def weights(model):
+    return parameters_to_vector(model.parameters()).detach().clone()
+
+
+def data():
+    return colors(10, torch.Generator().manual_seed(0))
+
+
+def load(path):
+    return torch.load(path, weights_only=True)
+
+
+def check_same(a, b):
+    """The same nest of dictionaries and lists, its tensors bit for bit."""
+    assert type(a) is type(b)
+    if isinstance(a, dict):
+        assert list(a) == list(b)
+        for name in a:
+            check_same(a[name], b[name])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            check_same(x, y)
+    elif isinstance(a, torch.Tensor):
+        assert a.dtype == b.dtype
+        assert torch.equal(a, b)
+    else:
+        assert a == b
+
+
+def stop_after(last, error=RuntimeError):
+    """A callback that ends the run after an epoch, as a crash would."""
+
+    def callback(epoch, model, history):
+        if epoch == last:
+            raise error
+
+    return callback
+
+
+@pytest.mark.parametrize("kind", ["tensor", "sample"])
+def test_same_bits_after_a_kill(tmp_path, kind):
+    script, killed, whole = tmp_path / "train.py", tmp_path / "killed.pt", tmp_path / "whole.pt"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(killed), kind]
+    process = subprocess.Popen(command)
+    until = time.monotonic() + 60
+    try:
+        while not (killed.exists() and load(killed)["epoch"] >= 2):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 2 <= load(killed)["epoch"] < 60
+
+    subprocess.run(command, check=True)
+    namespace = {"__name__": "train"}
+    exec(SCRIPT, namespace)
+    namespace["train"](whole, kind)
+    assert load(whole)["epoch"] == 60
+    assert len(load(whole)["history"]["val_loss"]) == 60
+    check_same(load(killed), load(whole))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_same_bits_after_a_stop_at_any_epoch(tmp_path, error):
+    options = {"epochs": 4, "batch_size": 4, "lr": 0.05, "schedule": one_cycle, "optimizer": torch.optim.RMSprop}
+    whole = make()
+    history = fit(whole, data(), reconstruction, **options)
+    for last in (1, 2, 3, 4):
+        path, model = tmp_path / f"{last}.pt", make()
+        try:
+            fit(model, data(), reconstruction, checkpoint=path, callback=stop_after(last, error), **options)
+        except RuntimeError:
+            assert error is RuntimeError
+        resumed = ColorAutoencoder()  # whose first weights do not matter
+        assert fit(resumed, data(), reconstruction, checkpoint=path, **options) == history
+        assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_same_bits_after_a_nan(tmp_path):
+    path, whole, calls = tmp_path / "run.pt", make(), []
+    fit(whole, data(), reconstruction, epochs=3)
+
+    def breaks(model, batch):
+        calls.append(batch)
+        terms = reconstruction(model, batch)
+        return {"loss": terms["loss"] * (torch.nan if len(calls) == 3 else 1)}
+
+    with pytest.raises(FloatingPointError, match="epoch 3"):
+        fit(make(), data(), breaks, epochs=3, checkpoint=path)
+    resumed = make()
+    fit(resumed, data(), reconstruction, epochs=3, checkpoint=path)
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_a_checkpoint_changes_no_bit(tmp_path):
+    plain, kept = make(), make()
+    history = fit(plain, data(), reconstruction, epochs=3)
+    assert fit(kept, data(), reconstruction, epochs=3, checkpoint=tmp_path / "new" / "folder" / "run.pt") == history
+    assert torch.equal(weights(plain), weights(kept))
+    assert [file.name for file in (tmp_path / "new" / "folder").iterdir()] == ["run.pt"]
+
+
+def test_a_half_written_file_never_replaces_the_checkpoint(tmp_path, monkeypatch):
+    path, part, whole = tmp_path / "run.pt", tmp_path / "run.pt.part", make()
+    fit(whole, data(), reconstruction, epochs=5)
+    with pytest.raises(RuntimeError):
+        fit(make(), data(), reconstruction, epochs=5, checkpoint=path, callback=stop_after(2))
+    kept = path.read_bytes()
+
+    def write_half(saved, file):
+        file.write_bytes(kept[: len(kept) // 2])
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", write_half)
+        with pytest.raises(OSError, match="no space left"):
+            fit(make(), data(), reconstruction, epochs=5, checkpoint=path)
+    assert part.stat().st_size == len(kept) // 2
+    assert path.read_bytes() == kept
+
+    resumed = make()
+    fit(resumed, data(), reconstruction, epochs=5, checkpoint=path)
+    assert torch.equal(weights(resumed), weights(whole))
+    assert not part.exists()
+
+
+def test_a_finished_run_returns_at_once(tmp_path):
+    path, whole, epochs = tmp_path / "run.pt", make(), []
+    history = fit(whole, data(), reconstruction, epochs=3, checkpoint=path)
+    kept = path.read_bytes()
+
+    def never(model, batch):
+        raise AssertionError("trained again")
+
+    again = make()
+    call = {"callback": lambda epoch, model, history: epochs.append(epoch)}
+    assert fit(again, data(), never, epochs=3, checkpoint=path, **call) == history
+    assert torch.equal(weights(again), weights(whole))
+    assert path.read_bytes() == kept
+    assert epochs == [3]
+
+
+def test_the_callback_of_the_checkpointed_epoch_is_called_again(tmp_path):
+    path, calls = tmp_path / "run.pt", []
+
+    def look(epoch, model, history):
+        calls.append((epoch, len(history["loss"]), model.training, torch.is_grad_enabled(), weights(model)))
+        if len(calls) == 2:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fit(make(), data(), reconstruction, epochs=4, checkpoint=path, callback=look)
+    fit(make(), data(), reconstruction, epochs=4, checkpoint=path, callback=look)
+    assert [call[:4] for call in calls] == [(epoch, epoch, False, False) for epoch in (1, 2, 2, 3, 4)]
+    assert torch.equal(calls[1][4], calls[2][4])
+
+
+def test_resumed_model_must_train_on(tmp_path):
+    """The resumed epochs move the weights: equality above is not that of a run that stands still."""
+    path, at = tmp_path / "run.pt", []
+    options = {"epochs": 3, "lr": 0.1, "checkpoint": path}
+    with pytest.raises(RuntimeError):
+        fit(make(), data(), reconstruction, callback=stop_after(1), **options)
+    fit(make(), data(), reconstruction, callback=lambda epoch, model, history: at.append(weights(model)), **options)
+    assert len(at) == 3
+    assert not torch.equal(at[0], at[1])
+    assert not torch.equal(at[1], at[2])
+    assert mse(at[0], at[2]) > 1e-4

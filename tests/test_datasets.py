@@ -1,0 +1,65 @@
+"""Made data: where the colours lie, and that a seed fixes them."""
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from chromae.datasets import color_triplets, colors
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize(("sample", "shape"), [(colors, (50, 3)), (color_triplets, (50, 3, 3))])
+def test_a_seed_fixes_the_examples(sample, shape):
+    first, again, other = (sample(50, seeded(seed)) for seed in (1, 1, 2))
+    assert first.shape == shape
+    assert first.dtype == torch.float32
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_generator_moves_on():
+    generator = seeded(0)
+    assert not torch.equal(colors(5, generator), colors(5, generator))
+
+
+def test_colors_are_uniform_in_the_cube():
+    made = colors(30_000, seeded(0)).double()
+    assert made.min() >= 0
+    assert made.max() <= 1
+    assert torch.allclose(made.mean(0), torch.full((3,), 0.5).double(), atol=0.01)
+    assert torch.allclose(made.T.cov(), torch.eye(3).double() / 12, atol=0.003)
+    octants = (made > 0.5).long() @ torch.tensor([4, 2, 1])
+    assert torch.allclose(octants.bincount(minlength=8) / 30_000, torch.tensor(1 / 8), atol=0.01)
+
+
+@given(st.integers(0, 2**32), st.sampled_from([0.001, 0.005, 0.1, 0.3]))
+@example(seed=0, nudge=0.3)
+def test_triplets_keep_their_distances(seed, nudge):
+    anchor, positive, negative = color_triplets(2_000, seeded(seed), nudge).double().unbind(1)
+    for color in (anchor, positive, negative):
+        assert color.min() >= 0
+        assert color.max() <= 1
+    assert (positive - anchor).abs().max() <= nudge + 1e-6
+    assert (positive - anchor).abs().max() > 0.9 * nudge
+    assert (negative - anchor).norm(dim=1).min() > nudge - 1e-6
+
+
+def test_near_negatives_move_and_others_stay():
+    raw = colors(3 * 2_000, seeded(0)).view(3, 2_000, 3)
+    anchor, _, negative = color_triplets(2_000, seeded(0), nudge=0.3).unbind(1)
+    assert torch.equal(anchor, raw[0])
+    moved = (negative != raw[1]).any(1)
+    assert torch.equal(moved, (raw[1] - raw[0]).norm(dim=1) <= 0.3)
+    assert 20 < moved.sum() < 200
+
+
+def test_positives_are_spread_over_the_nudge():
+    anchor, positive, _ = color_triplets(20_000, seeded(0), nudge=0.01).double().unbind(1)
+    inside = ((anchor > 0.02) & (anchor < 0.98)).all(1)
+    shift = (positive - anchor)[inside]
+    assert torch.allclose(shift.mean(0), torch.zeros(3).double(), atol=2e-4)
+    assert torch.allclose(shift.std(0), torch.tensor(0.01 / 3**0.5).double(), rtol=0.03)

@@ -1,0 +1,115 @@
+"""A film's frame: pictures as they are, curves where their values say."""
+
+import numpy as np
+import pytest
+
+from chromae import drawing
+
+AXES = drawing.Axes("test MSE", 20, 0.0, 0.1, 0.03, "limit")
+
+
+def noise(size: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (size, size, 3), dtype=np.uint8)
+
+
+def strip(frame: np.ndarray) -> np.ndarray:
+    return frame[-drawing.STRIP :].astype(int)
+
+
+def corners(frame: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, right, top and bottom of the strip's axes, read off their grey pixels."""
+    grey = (strip(frame) == drawing.FAINT).all(-1)
+    left, bottom = grey.sum(0).argmax(), grey.sum(1).argmax()
+    return left, np.flatnonzero(grey[bottom]).max(), np.flatnonzero(grey[:, left]).min(), bottom
+
+
+def colored(frame: np.ndarray, curve: int) -> np.ndarray:
+    """Rows and columns of the strip's pixels that have a curve's colour."""
+    return np.argwhere(np.abs(strip(frame) - drawing.COLORS[curve]).sum(-1) < 30)
+
+
+def expected(frame: np.ndarray, step: int, value: float) -> tuple[float, float]:
+    """The row and the column where a value of AXES belongs."""
+    left, right, top, bottom = corners(frame)
+    part = (value - AXES.low) / (AXES.high - AXES.low)
+    return bottom - (bottom - top) * part, left + (right - left) * step / AXES.steps
+
+
+@pytest.mark.parametrize("zoom", [1, 2])
+@pytest.mark.parametrize("count", [1, 2])
+def test_size(count, zoom):
+    pictures = {f"picture {index}": noise(100, index) for index in range(count)}
+    frame = drawing.frame(pictures, [[0.05]] * count, AXES, zoom=zoom)
+    width = drawing.MARGIN + count * (100 * zoom + drawing.MARGIN)
+    assert frame.shape == (drawing.TITLE + 100 * zoom + drawing.STRIP, width, 3)
+    assert frame.dtype == np.uint8
+
+
+@pytest.mark.parametrize("zoom", [1, 2])
+def test_pictures_appear_pixel_by_pixel(zoom):
+    pictures = {"first": noise(90, 1), "second": noise(90, 2)}
+    # The second curve leaves the axes at either end: nothing of it may reach the pictures.
+    frame = drawing.frame(pictures, [[0.05] * 20, [9.0, -9.0] * 10], AXES, zoom=zoom)
+    for place, picture in enumerate(pictures.values()):
+        x = drawing.MARGIN + place * (90 * zoom + drawing.MARGIN)
+        shown = frame[drawing.TITLE :, x:][: 90 * zoom, : 90 * zoom]
+        for row in range(zoom):
+            for column in range(zoom):
+                np.testing.assert_array_equal(shown[row::zoom, column::zoom], picture)
+
+
+def test_titles_stand_over_their_pictures():
+    frame = drawing.frame({"first": noise(90), "second": noise(90)}, [[0.05]] * 2, AXES, zoom=1).astype(int)
+    for place in range(2):
+        x = drawing.MARGIN + place * (90 + drawing.MARGIN)
+        title = frame[: drawing.TITLE, x : x + 90]
+        near = [(np.abs(title - color).sum(-1) < 30).sum() for color in drawing.COLORS[:2]]
+        assert near[place] > 10
+        assert near[1 - place] == 0
+
+
+@pytest.mark.parametrize("value", [0.02, 0.05, 0.07])
+def test_curve_of_one_value_is_a_dot(value):
+    frame = drawing.frame({"picture": noise(100)}, [[value]], AXES)
+    found = colored(frame, 0)
+    assert 30 <= len(found) <= 70
+    np.testing.assert_allclose(found.mean(0), expected(frame, 1, value), atol=1)
+
+
+@pytest.mark.parametrize("steps", [2, 11, 20])
+def test_curve_ends_in_a_dot_at_its_last_value(steps):
+    curves = [np.linspace(0.09, 0.06, steps), np.linspace(0.01, 0.045, steps)]
+    frame = drawing.frame({"picture": noise(100)}, [curve.tolist() for curve in curves], AXES)
+    for place, curve in enumerate(curves):
+        row, column = expected(frame, steps, curve[-1])
+        found = colored(frame, place)
+        end = found[found[:, 1] >= column - 1]
+        assert end[:, 0].mean() == pytest.approx(row, abs=1)
+        assert found[:, 1].max() == pytest.approx(column + 3.5, abs=1)
+        assert found[:, 1].min() == pytest.approx(expected(frame, 1, 0)[1], abs=4.5)
+
+
+@pytest.mark.parametrize(("value", "edge"), [(5.0, 0.1), (0.1001, 0.1), (-5.0, 0.0), (float("inf"), 0.1)])
+def test_values_off_the_axes_stay_at_their_edge(value, edge):
+    frame = drawing.frame({"picture": noise(100)}, [[value]], AXES)
+    at_edge = drawing.frame({"picture": noise(100)}, [[edge]], AXES)
+    np.testing.assert_array_equal(frame, at_edge)
+    assert colored(frame, 0)[:, 0].mean() == pytest.approx(expected(frame, 1, edge)[0], abs=1)
+
+
+def test_limit_is_a_dashed_line_at_its_value():
+    picture = {"picture": noise(100)}
+    frame = drawing.frame(picture, [[0.05]], AXES)
+    left, right, _, _ = corners(frame)
+    row = round(expected(frame, 0, AXES.limit)[0])
+    dark = (strip(frame)[:, left + 1 : right] < 140).all(-1)
+    dashes = dark[row - 1 : row + 2].sum(1)
+    assert 0.3 < dashes.max() / (right - left) < 0.7
+    moved = drawing.frame(picture, [[0.05]], AXES._replace(limit=0.08))
+    assert not np.array_equal(strip(frame)[row - 1 : row + 2], strip(moved)[row - 1 : row + 2])
+
+
+def test_epoch_in_the_strip_is_the_curve_length():
+    flat = [drawing.frame({"picture": noise(100)}, [[0.05] * steps], AXES) for steps in (7, 8)]
+    top = [strip(frame)[:28, 140:] for frame in flat]
+    assert not np.array_equal(*top)

@@ -1,0 +1,216 @@
+"""make, in a copy of the repository: what is run when, and what is left alone."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOK = "notebooks/01_color_autoencoder.ipynb"
+RUN = "build/01_color_autoencoder.ipynb"
+FILMS = ("images/color_mse.mp4", "images/color_triplet.mp4")
+FRAMES = "images/frames/01_color_autoencoder"
+
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt" or not shutil.which("make"), reason="there is no make"),
+    pytest.mark.skipif(not shutil.which("git") or not (ROOT / ".git").exists(), reason="this is no git repository"),
+]
+
+# Notes its arguments. Stands in for nbconvert: the copy of the notebook, and the frames that a run of it leaves.
+PYTHON = """#!/bin/sh
+echo "$*" >>calls.txt
+case "$*" in
+*nbconvert*)
+    [ -e broken ] && exit 1
+    for notebook; do :; done
+    for film in color_mse color_triplet; do
+        mkdir -p {frames}/$film
+        {python} -c 'from PIL import Image; import sys; Image.new("RGB", (16, 16)).save(sys.argv[1])' \\
+            {frames}/$film/0001.png
+    done
+    cp "$notebook" build/
+    ;;
+*) exec {python} "$@" ;;
+esac
+"""
+
+
+@pytest.fixture
+def repository(clone):
+    """A fresh clone, every file of it ten minutes old."""
+    age(clone, 600)
+    return clone
+
+
+@pytest.fixture
+def ready(repository):
+    """A clone with an environment in which nothing is slow, and without films."""
+    (repository / ".venv/bin").mkdir(parents=True)
+    python = repository / ".venv/bin/python"
+    python.write_text(PYTHON.format(python=sys.executable, frames=FRAMES))
+    python.chmod(0o755)
+    (repository / ".venv/.ready").touch()
+    for film in FILMS:
+        (repository / film).unlink(missing_ok=True)
+    return repository
+
+
+@pytest.fixture
+def made(ready):
+    """The same after `make`, a minute later."""
+    make(ready, check=True)
+    forget(ready)
+    return ready
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Make every file older, all by as much."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            times = path.stat()
+            os.utime(path, (times.st_atime - seconds, times.st_mtime - seconds))
+
+
+def forget(folder: Path) -> None:
+    """A minute passes, and what was called is forgotten."""
+    (folder / "calls.txt").unlink(missing_ok=True)
+    age(folder, 60)
+
+
+def make(folder: Path, *arguments: str, check: bool = False) -> subprocess.CompletedProcess:
+    clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    return subprocess.run(["make", *arguments], cwd=folder, env=clean, capture_output=True, text=True, check=check)
+
+
+def calls(folder: Path) -> list[str]:
+    """What was asked of Python: "run" for a run of the notebook, else the film that was made."""
+    notes = folder / "calls.txt"
+    lines = notes.read_text().splitlines() if notes.exists() else []
+    return ["run" if "nbconvert" in line else line.split()[-1] for line in lines]
+
+
+def test_help_lists_every_target(repository):
+    phony = re.search(r"^\.PHONY: (.*)$", (repository / "Makefile").read_text(), re.MULTILINE)[1].split()
+    shown = re.findall(r"^  make (\w+) +\S", make(repository, "help", check=True).stdout, re.MULTILINE)
+    assert sorted(shown) == sorted(set(phony) - {"all"})
+
+
+def test_fresh_clone_plans_to_run_the_notebook(repository):
+    plan = make(repository, "-n", check=True).stdout
+    assert "-m venv .venv" in plan
+    assert "-r requirements.txt" in plan
+    assert re.search(rf"nbconvert .*--execute .*--output-dir build {NOTEBOOK}", plan)
+    assert "--inplace" not in plan
+    for film in FILMS:
+        assert f"-m chromae.frames {FRAMES}/{Path(film).stem} {film}" in plan
+    assert not (repository / ".venv").exists()
+
+
+def test_first_make_runs_the_notebook_once_and_makes_the_films(ready):
+    make(ready, check=True)
+    assert sorted(calls(ready)) == sorted(["run", *FILMS])
+    assert calls(ready)[0] == "run"
+    for film in FILMS:
+        assert b"moov" in (ready / film).read_bytes()
+
+
+def test_second_make_has_nothing_to_do(made):
+    assert make(made, "-q").returncode == 0
+    make(made, check=True)
+    assert calls(made) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["src/chromae/losses.py", "src/chromae/models/color.py", NOTEBOOK, "requirements.txt", "pyproject.toml"]
+)
+def test_change_makes_the_films_out_of_date(made, name):
+    (made / name).touch()
+    assert make(made, "-q").returncode == 1
+    assert NOTEBOOK in make(made, "-n", check=True).stdout
+
+
+def test_new_file_of_the_package_makes_the_films_out_of_date(made):
+    (made / "src/chromae/models/new.py").touch()
+    assert make(made, "-q").returncode == 1
+
+
+@pytest.mark.parametrize("name", ["bench/run.py", "Makefile", ".gitignore"])
+def test_other_files_leave_the_films_up_to_date(made, name):
+    (made / name).touch()
+    assert make(made, "-q").returncode == 0
+
+
+def test_missing_film_is_made_of_its_frames(made):
+    lost, kept = (made / film for film in FILMS)
+    before = kept.stat().st_mtime
+    lost.unlink()
+    make(made, check=True)
+    assert calls(made) == [FILMS[0]]
+    assert b"moov" in lost.read_bytes()
+    assert kept.stat().st_mtime == before
+
+
+def test_films_that_the_run_made_are_kept(ready):
+    """A run of the notebook draws, films and ends, in this order: make need not film again."""
+    make(ready, check=True)
+    forget(ready)
+    now = time.time()
+    for path in (ready / FRAMES).rglob("*.png"):
+        os.utime(path, (now - 30, now - 30))
+    for film in FILMS:
+        (ready / film).write_bytes(b"filmed by the notebook")
+        os.utime(ready / film, (now - 20, now - 20))
+    os.utime(ready / RUN, (now - 10, now - 10))
+    make(ready, check=True)
+    assert sorted(calls(ready)) == sorted(FILMS)
+    assert {(ready / film).read_bytes() for film in FILMS} == {b"filmed by the notebook"}
+    assert make(ready, "-q").returncode == 0
+
+
+def test_animations_leave_the_notebook_alone(ready):
+    notebook = ready / NOTEBOOK
+    notebook.write_text("left by its reader")
+    before = notebook.stat().st_mtime
+    make(ready, "animations", check=True)
+    assert "run" in calls(ready)
+    assert notebook.read_text() == "left by its reader"
+    assert notebook.stat().st_mtime == before
+
+
+def test_failed_run_is_no_run(ready):
+    (ready / "broken").touch()
+    assert make(ready).returncode != 0
+    assert not (ready / RUN).exists()
+    (ready / "broken").unlink()
+    make(ready, check=True)
+    assert make(ready, "-q").returncode == 0
+
+
+def test_clean_keeps_films_and_environment(made):
+    make(made, "clean", check=True)
+    assert not (made / "build").exists()
+    assert not (made / "images/frames").exists()
+    for kept in (*FILMS, ".venv/bin/python", NOTEBOOK, "src/chromae/frames.py"):
+        assert (made / kept).exists()
+
+
+def test_old_python_is_refused_in_one_sentence(repository):
+    """A Python that says it is 3.9, and would note it if it were asked to make an environment."""
+    old = repository / "old_python"
+    old.write_text(
+        '#!/bin/sh\n[ "$1" = -c ] || { echo asked >asked; exit 1; }\n'
+        f"exec {sys.executable} -c \"import sys; sys.version_info = (3, 9, 18); sys.version = '3.9.18 (main)'\n$2\"\n"
+    )
+    old.chmod(0o755)
+    done = make(repository, "PYTHON=./old_python")
+    assert done.returncode != 0
+    told = [line for line in done.stderr.splitlines() if not line.startswith("make")]
+    assert len(told) == 1
+    assert told[0].startswith("Chromae needs Python 3.11 or newer, this is 3.9.18")
+    assert not (repository / "asked").exists()
+    assert not (repository / ".venv").exists()

@@ -1,0 +1,85 @@
+"""Measures against their definitions."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from chromae.metrics import circular_correlation, explained_variance, mean_absolute_change
+
+ANGLES = st.floats(-10, 10)
+PAIRS = st.lists(st.tuples(ANGLES, ANGLES), min_size=3, max_size=25)
+
+
+def pairwise_correlation(alpha, beta):
+    """Fisher and Lee's T-linear coefficient as they define it, over all pairs of examples."""
+    a = np.sin(np.subtract.outer(alpha, alpha))
+    b = np.sin(np.subtract.outer(beta, beta))
+    return (a * b).sum() / math.sqrt((a**2).sum() * (b**2).sum())
+
+
+def spread(angles):
+    """Mean squared sine of the differences; the correlation is undefined where it is 0."""
+    return np.mean(np.sin(np.subtract.outer(angles, angles)) ** 2)
+
+
+def tensors(pairs):
+    alpha, beta = torch.tensor(pairs, dtype=torch.float64).T
+    assume(spread(alpha.numpy()) > 1e-3)
+    assume(spread(beta.numpy()) > 1e-3)
+    return alpha, beta
+
+
+@given(PAIRS)
+def test_circular_correlation_equals_its_definition(pairs):
+    alpha, beta = tensors(pairs)
+    value = circular_correlation(alpha, beta)
+    assert value == pytest.approx(pairwise_correlation(alpha.numpy(), beta.numpy()), abs=1e-8)
+    assert -1 - 1e-8 <= value <= 1 + 1e-8
+
+
+@given(PAIRS, ANGLES, ANGLES)
+def test_circular_correlation_ignores_rotations(pairs, turn_a, turn_b):
+    alpha, beta = tensors(pairs)
+    turned = circular_correlation(alpha + turn_a, beta + turn_b)
+    assert turned == pytest.approx(circular_correlation(alpha, beta), abs=1e-8)
+
+
+@given(PAIRS, ANGLES)
+def test_circular_correlation_of_a_turned_and_a_mirrored_angle(pairs, turn):
+    alpha, _ = tensors(pairs)
+    assert circular_correlation(alpha, alpha + turn) == pytest.approx(1, abs=1e-8)
+    assert circular_correlation(alpha, turn - alpha) == pytest.approx(-1, abs=1e-8)
+
+
+def test_circular_correlation_of_independent_angles_is_small():
+    alpha, beta = 2 * math.pi * torch.rand(2, 20_000, generator=torch.Generator().manual_seed(0))
+    assert abs(circular_correlation(alpha, beta)) < 0.02
+
+
+@given(st.integers(6, 40), st.integers(1, 4), st.floats(0, 2), st.integers(0, 10_000))
+def test_explained_variance_equals_numpy(n, d, noise, seed):
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(n, d)) + 3
+    y = x @ random.normal(size=d) + noise * random.normal(size=n) - 5
+    design = np.column_stack([x, np.ones(n)])
+    residual = y - design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    expected = 1 - residual @ residual / ((y - y.mean()) @ (y - y.mean()))
+    value = explained_variance(torch.from_numpy(x), torch.from_numpy(y))
+    assert value == pytest.approx(expected, abs=1e-9)
+    assert -1e-9 <= value <= 1 + 1e-9
+
+
+def test_explained_variance_of_an_affine_and_an_unrelated_target():
+    x = torch.rand(1000, 2, generator=torch.Generator().manual_seed(0))
+    assert explained_variance(x, 3 * x[:, 0] - x[:, 1] + 7) == pytest.approx(1, abs=1e-9)
+    assert explained_variance(x, (x[:, 0] - 0.5).abs()) < 0.02
+
+
+def test_mean_absolute_change_of_bytes_does_not_wrap():
+    before = torch.tensor([[0, 255], [10, 10]], dtype=torch.uint8)
+    after = torch.tensor([[255, 0], [10, 13]], dtype=torch.uint8)
+    assert mean_absolute_change(before, after) == pytest.approx((255 + 255 + 0 + 3) / 4)

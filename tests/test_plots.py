@@ -1,0 +1,149 @@
+"""The figures' style, their parts and how they are published."""
+
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib import colors
+from matplotlib.collections import LineCollection, PathCollection
+from PIL import Image
+
+from chromae import plots
+
+no_full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+
+
+@pytest.fixture
+def axes():
+    """Axes in the figures' style, which ends with the test."""
+    with plt.rc_context():
+        plots.style()
+        figure, axes = plt.subplots(figsize=(4, 3))
+        yield axes
+        plt.close(figure)
+
+
+def test_style_sets_the_parameters():
+    with plt.rc_context():
+        mpl.rcdefaults()
+        plots.style()
+        figure, axes = plt.subplots()
+        (line,) = axes.plot([0, 1])
+        assert plt.rcParams["savefig.dpi"] == 150
+        assert plt.rcParams["lines.linewidth"] == line.get_linewidth() == 1.8
+        assert line.get_color() == plots.VERMILLION
+        assert not axes.spines["top"].get_visible()
+        assert not axes.spines["right"].get_visible()
+        assert axes.spines["left"].get_visible()
+        assert figure.get_constrained_layout()
+        assert not plt.rcParams["legend.frameon"]
+        plt.close(figure)
+
+
+def test_limit_is_a_named_dashed_line(axes):
+    plots.limit(axes, 0.25, "linear limit")
+    (line,) = axes.lines
+    assert list(line.get_ydata()) == [0.25, 0.25]
+    assert line.get_linestyle() == "--"
+    assert line.get_color() == plots.INK
+    (note,) = axes.texts
+    assert note.get_text() == "linear limit"
+    assert note.xy == (1, 0.25)
+
+
+def test_limit_crosses_all_of_the_axes(axes):
+    axes.plot([3, 40], [0, 1])
+    plots.limit(axes, 0.5, "")
+    ends = axes.lines[-1].get_transform().transform([(0, 0.5), (1, 0.5)])
+    box = axes.get_window_extent()
+    np.testing.assert_allclose(ends[:, 0], [box.x0, box.x1])
+
+
+def test_band_is_the_mean_and_one_deviation(axes):
+    curves = np.random.default_rng(0).random((7, 5))
+    plots.band(axes, curves, "ours", plots.BLUE)
+    (line,) = axes.lines
+    np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5, 6, 7])
+    np.testing.assert_allclose(line.get_ydata(), [sum(row) / 5 for row in curves])
+    assert (line.get_label(), line.get_color()) == ("ours", plots.BLUE)
+
+    (fill,) = axes.collections
+    corners = fill.get_paths()[0].vertices
+    for step, row in enumerate(curves, start=1):
+        heights = corners[corners[:, 0] == step][:, 1]
+        deviation = np.sqrt(((row - row.mean()) ** 2).sum() / 4)
+        np.testing.assert_allclose([heights.min(), heights.max()], [row.mean() - deviation, row.mean() + deviation])
+    np.testing.assert_allclose(fill.get_facecolor()[0, :3], colors.to_rgb(plots.BLUE))
+    assert fill.get_facecolor()[0, 3] < 0.5
+
+
+def test_dots_show_every_seed_and_the_mean(axes):
+    groups = {"ours": [1.0, 2.0, 6.0], "theirs": [4.0, 5.0]}
+    plots.dots(axes, groups, [plots.BLUE, plots.GREEN])
+    scatters = [each for each in axes.collections if isinstance(each, PathCollection)]
+    bars = [each for each in axes.collections if isinstance(each, LineCollection)]
+    for place, (values, scatter, bar, color) in enumerate(
+        zip(groups.values(), scatters, bars, [plots.BLUE, plots.GREEN], strict=True)
+    ):
+        offsets = scatter.get_offsets()
+        np.testing.assert_array_equal(offsets[:, 1], values)
+        assert np.abs(offsets[:, 0] - place).max() < 0.3
+        assert len(set(offsets[:, 0])) == len(values), "dots hide each other"
+        ((start, end),) = bar.get_segments()
+        assert start[1] == end[1] == pytest.approx(sum(values) / len(values))
+        assert (start[0] + end[0]) / 2 == pytest.approx(place)
+        np.testing.assert_allclose(scatter.get_facecolor()[0, :3], colors.to_rgb(color))
+        np.testing.assert_allclose(bar.get_color()[0, :3], colors.to_rgb(color))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["ours", "theirs"]
+
+
+def test_dots_want_a_color_a_group(axes):
+    with pytest.raises(ValueError, match="shorter"):
+        plots.dots(axes, {"ours": [1.0], "theirs": [2.0]}, [plots.BLUE])
+
+
+def test_picture_shows_its_pixels_without_ticks(axes):
+    image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    plots.picture(axes, image, "a map")
+    (shown,) = axes.images
+    np.testing.assert_array_equal(shown.get_array(), image)
+    assert shown.get_interpolation() == "nearest"
+    assert (list(axes.get_xticks()), list(axes.get_yticks())) == ([], [])
+    assert axes.get_title(loc="left") == "a map"
+
+
+def test_caption_stands_under_the_figure(axes):
+    plots.caption(axes.figure, "4 seeds, standard preset")
+    axes.figure.canvas.draw()
+    assert axes.figure.get_supxlabel() == "4 seeds, standard preset"
+    (text,) = axes.figure.texts
+    assert text.get_window_extent().y1 < axes.get_window_extent().y0
+
+
+def test_publish_writes_the_same_bytes_twice(axes, tmp_path):
+    axes.plot([0, 1, 0.5])
+    axes.set_title("a title")
+    first, second = tmp_path / "first.png", tmp_path / "second.png"
+    plots.publish(axes.figure, first)
+    plots.publish(axes.figure, second)
+    assert first.read_bytes() == second.read_bytes()
+    assert Image.open(first).size == (600, 450)
+    assert "Software" not in Image.open(first).info
+    assert sorted(tmp_path.iterdir()) == [first, second]
+
+
+@no_full_disk
+def test_publish_keeps_the_earlier_figure_on_a_full_disk(axes, tmp_path):
+    path = tmp_path / "figure.png"
+    plots.publish(axes.figure, path)
+    before = path.read_bytes()
+    (tmp_path / "figure.png.part").symlink_to("/dev/full")
+    axes.plot([0, 1])
+    with pytest.raises(OSError, match="No space left on device"):
+        plots.publish(axes.figure, path)
+    assert path.read_bytes() == before
