@@ -24,7 +24,7 @@ def style() -> None:
     In a notebook, figures are kept as JPEG: colour gradients in a third of PNG's room.
     """
     if get_ipython() is not None:
-        set_matplotlib_formats("jpeg", bbox_inches="tight", pil_kwargs={"quality": 75})
+        set_matplotlib_formats("jpeg", bbox_inches="tight", pil_kwargs={"quality": 70})
     plt.rcParams.update(
         {
             "axes.prop_cycle": cycler(color=[VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY]),
