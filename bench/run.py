@@ -66,7 +66,7 @@ def color_epoch() -> dict:
             epochs=5, batch_size=64, epoch_size=10_000, callback=evaluate_and_draw,
         )  # fmt: skip
 
-    return compare(ours, lambda: published.epoch(folder / "published.png"), rounds=15, ours_count=5)
+    return compare(ours, lambda: published.epoch(folder / "published.png"), rounds=21, ours_count=5)
 
 
 def fit_overhead_cost() -> dict:

@@ -1,14 +1,13 @@
 """The optimiser that `training.fit` uses unless it is given another."""
 
 import torch
-from torch.optim.adam import adam
 
 
 class Adam(torch.optim.Adam):
     """`torch.optim.Adam(fused=True)` with the same state and the same bits, but a short step.
 
     A model of 17 parameters spends more time in the bookkeeping of torch's step (profiler labels, hooks, checks)
-    than in its arithmetic: leaving it out makes a whole training step a fifth faster.
+    than in its arithmetic: leaving it out makes a whole training step a quarter faster.
     """
 
     def __init__(self, parameters, lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8):
@@ -19,21 +18,24 @@ class Adam(torch.optim.Adam):
         """One update of every parameter that has a gradient (Kingma and Ba, arXiv:1412.6980, algorithm 1)."""
         for group in self.param_groups:
             parameters = [p for p in group["params"] if p.grad is not None]
+            if not parameters:
+                continue
             states = [self.state[p] or self._start(p) for p in parameters]
-            adam(
+            steps = [state["step"] for state in states]
+            torch._foreach_add_(steps, 1)
+            torch._fused_adam_(
                 parameters,
                 [p.grad for p in parameters],
                 [state["exp_avg"] for state in states],
                 [state["exp_avg_sq"] for state in states],
                 [],
-                [state["step"] for state in states],
-                fused=True,
-                amsgrad=False,
+                steps,
+                lr=group["lr"],
                 beta1=group["betas"][0],
                 beta2=group["betas"][1],
-                lr=group["lr"],
                 weight_decay=0.0,
                 eps=group["eps"],
+                amsgrad=False,
                 maximize=False,
             )
 
