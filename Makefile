@@ -27,8 +27,8 @@ notebooks: $(READY)  ## publish: run every notebook in place, then renew the num
 	done
 	$(RUN) -m chromae.results
 
-data: $(READY)  ## fetch the data sets (none yet: notebook 01 makes its colours)
-	@echo "Nothing to fetch: notebook 01 makes its colours."
+data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (notebook 01 needs neither: it makes its colours)
+	$(RUN) -m chromae.downloads
 
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
 	$(RUN) -m ruff check .

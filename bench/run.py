@@ -4,6 +4,8 @@ Writes results/bench.json: a ratio above 1 says how many times faster ours is, o
 how many times the other side's time ours takes.
 """
 
+import functools
+import math
 import os
 import statistics
 import sys
@@ -16,8 +18,10 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import torch
 from published_color_loop import PublishedLoop
+from torch.distributions import ContinuousBernoulli, Normal
 
-from chromae import datasets, drawing, frames, losses, results, settings, training
+from chromae import datasets, drawing, frames, losses, metrics, results, settings, training
+from chromae.models import dense, vae
 from chromae.models.color import ColorAutoencoder, color_map
 from chromae.optimizers import Adam
 
@@ -94,7 +98,55 @@ def fit_overhead_cost() -> dict:
     return compare(ours, bare, rounds=41, cost=True)
 
 
-PAIRS = {"color_epoch": color_epoch, "fit_overhead_cost": fit_overhead_cost}
+def cb_log_density() -> dict:
+    """The continuous Bernoulli's log-density and its gradient, 128 digits: ours against torch.distributions."""
+    x = torch.rand(128, 784, generator=torch.Generator().manual_seed(0))
+    logits = (20 * torch.rand(128, 784, generator=torch.Generator().manual_seed(1)) - 10).requires_grad_()
+
+    def ours() -> None:
+        for _ in range(20):
+            losses.continuous_bernoulli(logits, x).mean().backward()
+
+    def theirs() -> None:
+        for _ in range(20):
+            (-ContinuousBernoulli(logits=logits).log_prob(x).sum(1)).mean().backward()
+
+    return compare(ours, theirs, rounds=31)
+
+
+def iwae_5000() -> dict:
+    """IWAE with 5,000 samples of 32 digits: ours against encoding anew for every chunk, one image at a time."""
+    torch.manual_seed(0)
+    model = vae.VAE(dense.encoder((1, 28, 28), [500, 500], 40), dense.decoder(20, [500, 500], (1, 28, 28)))
+    images = torch.rand(32, 1, 28, 28)
+
+    @torch.no_grad()
+    def theirs() -> torch.Tensor:
+        estimates = []
+        for image in images.split(1):
+            weights = []
+            for _ in range(100):
+                mean, log_variance = model.encoder(image.expand(50, -1, -1, -1)).chunk(2, dim=1)
+                posterior = Normal(mean, torch.exp(log_variance / 2))
+                z = posterior.sample()
+                log_joint = Normal(0.0, 1.0).log_prob(z).sum(1) - losses.bernoulli(
+                    model.decoder(z), image.expand(50, -1, -1, -1)
+                )
+                weights.append(log_joint - posterior.log_prob(z).sum(1))
+            estimates.append(torch.cat(weights).logsumexp(0) - math.log(5000))
+        return torch.stack(estimates)
+
+    ours = functools.partial(metrics.iwae, model, images, losses.bernoulli, samples=5000)
+    torch.testing.assert_close(ours().mean(), theirs().mean(), atol=2.0, rtol=0)  # the same estimate, drawn anew
+    return compare(ours, theirs, rounds=5)
+
+
+PAIRS = {
+    "color_epoch": color_epoch,
+    "fit_overhead_cost": fit_overhead_cost,
+    "cb_log_density": cb_log_density,
+    "iwae_5000": iwae_5000,
+}
 
 if __name__ == "__main__":
     chosen = sys.argv[1:] or list(PAIRS)

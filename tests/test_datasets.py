@@ -63,3 +63,13 @@ def test_positives_are_spread_over_the_nudge():
     shift = (positive - anchor)[inside]
     assert torch.allclose(shift.mean(0), torch.zeros(3).double(), atol=2e-4)
     assert torch.allclose(shift.std(0), torch.tensor(0.01 / 3**0.5).double(), rtol=0.03)
+
+
+def test_dequantised_levels_stay_in_their_bins():
+    levels = torch.arange(256).repeat(50)
+    spread = datasets.dequantise(levels / 255)
+    assert spread.min() >= 0
+    assert spread.max() < 1 + 1e-6
+    inside = ((256 * spread).floor() - levels).abs() <= 1e-3
+    assert inside.double().mean() > 0.999  # float32 rounds the largest u up into the next bin
+    assert (256 * spread - levels).mean().item() == pytest.approx(0.5, abs=0.02)

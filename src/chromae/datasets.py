@@ -1,8 +1,19 @@
 """Data as tensors on a device. A made data set is a function `sample(n, generator) -> batch` without end."""
 
+from typing import NamedTuple
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor
+
+from chromae import downloads
+
+
+class Labelled(NamedTuple):
+    """Images of 8 bits and their classes, on one device."""
+
+    images: UInt8[Tensor, "n channels height width"]
+    labels: Int[Tensor, " n"]
 
 
 def colors(n: int, generator: Generator) -> Float[Tensor, "n 3"]:
@@ -25,3 +36,38 @@ def color_triplets(n: int, generator: Generator, nudge: float = 0.005) -> Float[
     near = (negative - anchor).norm(dim=1, keepdim=True) <= nudge
     negative = torch.where(near, (negative + 0.5) % 1, negative)
     return torch.stack([anchor, positive, negative], dim=1)
+
+
+def digits(device: torch.device | str = "cpu") -> tuple[Labelled, Labelled]:
+    """MNIST: 60,000 training and 10,000 test images of 1 × 28 × 28 (LeCun et al. 1998). Fetched on first use.
+
+    Raises ConnectionError, saying what to do, if it has to be fetched and no source can be reached.
+    """
+    arrays = downloads.load("mnist")
+    return tuple(_labelled(arrays, split, device) for split in ("train", "test"))
+
+
+def photos(device: torch.device | str = "cpu", seed: int = 0) -> tuple[Labelled, Labelled, Labelled]:
+    """CIFAR-10 as 43,750 training, 6,250 validation and 10,000 test images of 3 × 32 × 32 (Krizhevsky 2009).
+
+    The 50,000 training images are shuffled by `seed` and one in eight is held out; the test set is the official one.
+    Raises ConnectionError as `digits` does.
+    """
+    arrays = downloads.load("cifar10")
+    train, test = (_labelled(arrays, split, device) for split in ("train", "test"))
+    order = torch.randperm(len(train.labels), generator=Generator().manual_seed(seed)).to(device)
+    held_out, kept = order.tensor_split([len(order) // 8])
+    return Labelled(*(x[kept] for x in train)), Labelled(*(x[held_out] for x in train)), test
+
+
+def _labelled(arrays: downloads.Arrays, split: str, device: torch.device | str) -> Labelled:
+    images, labels = (torch.from_numpy(arrays[f"{split}_{part}"]).to(device) for part in ("images", "labels"))
+    return Labelled(images if images.ndim == 4 else images.unsqueeze(1), labels.long())
+
+
+def dequantise(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """8-bit images, as value / 255, spread to densities on [0, 1): (value + u) / 256 with u uniform on [0, 1).
+
+    A density of such data bounds the probability of the 8-bit data (Theis et al., https://arxiv.org/abs/1511.01844).
+    """
+    return (255 * images + torch.rand_like(images)) / 256

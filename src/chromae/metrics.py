@@ -1,8 +1,11 @@
 """Measures of what a model learnt."""
 
+import math
+from collections.abc import Callable
+
 import torch
-from jaxtyping import Float, Shaped
-from torch import Tensor
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor, nn
 
 
 def circular_correlation(alpha: Float[Tensor, " n"], beta: Float[Tensor, " n"]) -> float:
@@ -31,3 +34,48 @@ def explained_variance(inputs: Float[Tensor, "n d"], target: Float[Tensor, " n"]
 def mean_absolute_change(before: Shaped[Tensor, "*shape"], after: Shaped[Tensor, "*shape"]) -> float:
     """Mean absolute difference of two images, in their own units (8-bit images: in 1/255)."""
     return (after.float() - before.float()).abs().mean().item()
+
+
+@torch.no_grad()
+def iwae(
+    model: nn.Module,
+    x: Float[Tensor, "n *shape"],
+    likelihood: Callable[[Tensor, Tensor], Tensor],
+    samples: int = 5000,
+    chunk: int = 50,
+) -> Float[Tensor, " n"]:
+    """Importance-weighted bound on log p(x) of every image, in nats: log of the mean over samples of p(x, z)/q(z|x).
+
+    Burda, Grosse and Salakhutdinov (https://arxiv.org/abs/1509.00519, eq. 8). `model.posterior` is asked once,
+    `model.decode` for `chunk` samples of all images at a time. With one sample it is a draw of the ELBO.
+    """
+    mean, log_variance = model.posterior(x)
+    total = mean.new_full((len(x),), -torch.inf)
+    for start in range(0, samples, chunk):
+        noise = mean.new_empty(min(chunk, samples - start), *mean.shape).normal_()
+        z = mean + torch.exp(log_variance / 2) * noise
+        prior_over_posterior = (noise.square() - z.square() + log_variance).sum(-1) / 2
+        repeated = x.expand(len(noise), *x.shape).flatten(0, 1)
+        log_likelihood = -likelihood(model.decode(z.flatten(0, 1)), repeated).view(len(noise), len(x))
+        total = torch.logaddexp(total, (log_likelihood + prior_over_posterior).logsumexp(0))
+    return total - math.log(samples)
+
+
+@torch.no_grad()
+def active_units(model: nn.Module, x: Float[Tensor, "n *shape"], threshold: float = 0.01) -> int:
+    """How many latents' posterior means vary over the data by more than `threshold` (Burda et al. 2015, app. C)."""
+    return int((model.encode(x).var(0) > threshold).sum())
+
+
+def knn_accuracy(
+    train: Float[Tensor, "n d"],
+    train_labels: Int[Tensor, " n"],
+    test: Float[Tensor, "m d"],
+    test_labels: Int[Tensor, " m"],
+    k: int = 15,
+) -> float:
+    """Part of the test points whose label is that of most of their k nearest training points, in [0, 1]."""
+    from sklearn.neighbors import KNeighborsClassifier  # here, for it takes a second that most callers need not spend
+
+    classifier = KNeighborsClassifier(k).fit(train.cpu().numpy(), train_labels.cpu().numpy())
+    return float(classifier.score(test.cpu().numpy(), test_labels.cpu().numpy()))

