@@ -8,7 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from chromae.metrics import circular_correlation, explained_variance, mean_absolute_change
+from chromae.metrics import circular_correlation, explained_variance
 
 ANGLES = st.floats(-10, 10)
 PAIRS = st.lists(st.tuples(ANGLES, ANGLES), min_size=3, max_size=25)
@@ -77,9 +77,3 @@ def test_explained_variance_of_an_affine_and_an_unrelated_target():
     x = torch.rand(1000, 2, generator=torch.Generator().manual_seed(0))
     assert explained_variance(x, 3 * x[:, 0] - x[:, 1] + 7) == pytest.approx(1, abs=1e-9)
     assert explained_variance(x, (x[:, 0] - 0.5).abs()) < 0.02
-
-
-def test_mean_absolute_change_of_bytes_does_not_wrap():
-    before = torch.tensor([[0, 255], [10, 10]], dtype=torch.uint8)
-    after = torch.tensor([[255, 0], [10, 13]], dtype=torch.uint8)
-    assert mean_absolute_change(before, after) == pytest.approx((255 + 255 + 0 + 3) / 4)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -29,11 +29,6 @@ def explained_variance(inputs: Float[Tensor, "n d"], target: Float[Tensor, " n"]
     y = target.double() - target.double().mean()
     fitted = x @ torch.linalg.lstsq(x, y[:, None]).solution
     return 1 - ((y - fitted[:, 0]).square().sum() / y.square().sum()).item()
-
-
-def mean_absolute_change(before: Shaped[Tensor, "*shape"], after: Shaped[Tensor, "*shape"]) -> float:
-    """Mean absolute difference of two images, in their own units (8-bit images: in 1/255)."""
-    return (after.float() - before.float()).abs().mean().item()
 
 
 @torch.no_grad()
