@@ -75,15 +75,15 @@ def test_compare_measures_real_time(bench):
 
 
 def test_every_pair_says_what_it_compares(bench):
-    assert set(bench.PAIRS) == {"color_epoch", "fit_overhead_cost"}
+    assert {"color_epoch", "fit_overhead_cost"} <= set(bench.PAIRS)
     assert all(pair.__doc__ for pair in bench.PAIRS.values())
 
 
-def test_unknown_pair_ends_in_one_sentence():
+def test_unknown_pair_ends_in_one_sentence(bench):
     done = subprocess.run([sys.executable, BENCH / "run.py", "color_epoch", "nonsense"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == "unknown pair nonsense, expected some of: color_epoch, fit_overhead_cost\n"
+    assert done.stderr == f"unknown pair nonsense, expected some of: {', '.join(bench.PAIRS)}\n"
 
 
 def test_published_loop_trains_evaluates_and_draws(bench, tmp_path):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chromae.datasets import color_triplets, colors
+from chromae.datasets import color_triplets, colors, dequantise
 
 
 def seeded(seed):
@@ -67,7 +67,7 @@ def test_positives_are_spread_over_the_nudge():
 
 def test_dequantised_levels_stay_in_their_bins():
     levels = torch.arange(256).repeat(50)
-    spread = datasets.dequantise(levels / 255)
+    spread = dequantise(levels / 255)
     assert spread.min() >= 0
     assert spread.max() < 1 + 1e-6
     inside = ((256 * spread).floor() - levels).abs() <= 1e-3

@@ -52,7 +52,7 @@ def test_elbo_of_a_linear_vae_is_the_exact_log_likelihood():
 @pytest.mark.parametrize("samples", [1, 7])
 def test_iwae_with_the_exact_posterior_is_exact_for_any_number_of_samples(samples):
     model, x, exact = ppca()
-    torch.testing.assert_close(metrics.iwae(model, x, likelihood, samples=samples, chunk=3), exact)
+    torch.testing.assert_close(metrics.iwae(model, x, likelihood, samples=samples, rows=3 * len(x)), exact)
 
 
 def worse():
@@ -76,9 +76,9 @@ def test_iwae_rises_with_its_samples_from_the_elbo_to_the_likelihood():
 def test_chunks_do_not_change_the_estimate():
     model, x, _ = worse()
     torch.manual_seed(4)
-    whole = metrics.iwae(model, x, likelihood, samples=12, chunk=12)
+    whole = metrics.iwae(model, x, likelihood, samples=12)
     torch.manual_seed(4)
-    torch.testing.assert_close(metrics.iwae(model, x, likelihood, samples=12, chunk=5), whole)
+    torch.testing.assert_close(metrics.iwae(model, x, likelihood, samples=12, rows=5 * len(x)), whole)
 
 
 def test_embeddings_are_posterior_means_and_repeat_exactly():
@@ -116,3 +116,9 @@ def test_dense_vae_learns_binary_stripes():
     history = training.fit(model, rows, vae.negative_elbo(losses.bernoulli), epochs=60, batch_size=64, lr=1e-2)
     assert history["elbo"][-1] > -4.5  # 4 bits are 2.77 nats; 16 pixels untrained, 11.1
     assert model.decode(model.encode(rows)).shape == rows.shape
+
+
+def test_iwae_wants_a_sample():
+    model, x, _ = ppca()
+    with pytest.raises(ValueError, match="samples is 0"):
+        metrics.iwae(model, x, likelihood, samples=0)

@@ -51,7 +51,7 @@ def load(name: str, folder: Path | None = None) -> Arrays:
     path = folder / f"{name}.npz"
     if path.exists():
         try:
-            with np.load(path) as file:
+            with path.open("rb") as stream, np.load(stream) as file:
                 return {key: file[key] for key in DIGESTS[name]}
         except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
             aside = path.with_name(f"{path.name}.broken")

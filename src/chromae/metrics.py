@@ -37,13 +37,17 @@ def iwae(
     x: Float[Tensor, "n *shape"],
     likelihood: Callable[[Tensor, Tensor], Tensor],
     samples: int = 5000,
-    chunk: int = 50,
+    rows: int = 4096,
 ) -> Float[Tensor, " n"]:
     """Importance-weighted bound on log p(x) of every image, in nats: log of the mean over samples of p(x, z)/q(z|x).
 
     Burda, Grosse and Salakhutdinov (https://arxiv.org/abs/1509.00519, eq. 8). `model.posterior` is asked once,
-    `model.decode` for `chunk` samples of all images at a time. With one sample it is a draw of the ELBO.
+    `model.decode` for about `rows` images at a time, which bounds the memory. With one sample it is a draw of the
+    ELBO. Raises ValueError for less than one sample.
     """
+    if samples < 1:
+        raise ValueError(f"samples is {samples}, expected 1 or more")
+    chunk = max(1, rows // len(x))
     mean, log_variance = model.posterior(x)
     total = mean.new_full((len(x),), -torch.inf)
     for start in range(0, samples, chunk):
