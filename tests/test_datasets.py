@@ -5,7 +5,7 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chromae.datasets import color_triplets, colors, dequantise
+from chromae.datasets import color_triplets, colors, dequantise, drawn
 
 
 def seeded(seed):
@@ -73,3 +73,15 @@ def test_dequantised_levels_stay_in_their_bins():
     inside = ((256 * spread).floor() - levels).abs() <= 1e-3
     assert inside.double().mean() > 0.999  # float32 rounds the largest u up into the next bin
     assert (256 * spread - levels).mean().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_drawn_images_come_from_the_set_as_a_seed_says():
+    images = torch.arange(40, dtype=torch.uint8).view(10, 1, 2, 2)
+    sample = drawn(images)
+    first, again, other = (sample(300, seeded(seed)) for seed in (1, 1, 2))
+    assert first.shape == (300, 1, 2, 2)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert {tuple(image.flatten().tolist()) for image in first} == {
+        tuple(image.flatten().tolist()) for image in images / 255
+    }

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from chromae import drawing
 
@@ -113,3 +114,55 @@ def test_epoch_in_the_strip_is_the_curve_length():
     flat = [drawing.frame({"picture": noise(100)}, [[0.05] * steps], AXES) for steps in (7, 8)]
     top = [strip(frame)[:28, 140:] for frame in flat]
     assert not np.array_equal(*top)
+
+
+class Plane(torch.nn.Module):
+    """Images of one grey: codes are (grey, −grey), decoded to a grey that follows the first latent."""
+
+    def encode(self, x):
+        grey = x.flatten(1).mean(1)
+        return torch.stack([grey, -grey], dim=1)
+
+    def decode(self, z):
+        return z[:, :1, None, None].expand(-1, 1, 4, 4)
+
+
+def test_latent_plane_shows_codes_and_what_is_decoded_there():
+    greys = torch.linspace(0, 1, 50)
+    scatter, sheet = drawing.latent_plane(Plane(), greys.view(-1, 1, 1, 1).expand(-1, 1, 4, 4), torch.arange(50) // 25)
+    assert scatter.shape == sheet.shape == (420, 420, 3)
+    rows = np.argwhere(np.abs(scatter.astype(int) - drawing.CLASSES[0]).sum(-1) < 20)
+    assert rows.mean(0)[0] < 210 < 420 - rows.mean(0)[1]  # class 0: small first latent, large second: up and left
+    levels = sheet[210, ::28, 0].astype(int)
+    assert levels[0] > 240
+    assert levels[-1] < 15
+    assert (np.diff(levels) <= 0).all()  # ink on paper: the first latent runs right
+
+
+def test_latent_plane_wants_two_latents():
+    model = Plane()
+    model.encode = lambda x: x.flatten(1)[:, :3]
+    with pytest.raises(ValueError, match=r"codes of shape \(3,\), expected 2 latents"):
+        drawing.latent_plane(model, torch.rand(5, 1, 4, 4), torch.zeros(5).long())
+
+
+def test_scatter_puts_points_where_they_belong():
+    points = np.array([[0.25, 0.25]] * 2 + [[0.75, 0.5]])
+    picture = drawing.scatter(points, np.array([3, 3, 9]), np.array([[0, 0], [1, 1]]), size=100, radius=12)
+    for place, label in (((75, 35), 3), ((50, 85), 9)):  # beside the class's name, which stands on the point
+        assert np.abs(picture[place].astype(int) - drawing.CLASSES[label]).sum() < 10
+    assert (picture[10, 50] > 240).all()
+
+
+def test_scatter_knows_ten_classes():
+    with pytest.raises(ValueError, match="labels run from 0 to 10"):
+        drawing.scatter(np.zeros((2, 2)), np.array([0, 10]), np.array([[0, 0], [1, 1]]))
+
+
+def test_sheet_lays_images_row_by_row():
+    images = torch.arange(6).view(6, 1, 1, 1).expand(6, 1, 2, 3) / 10
+    sheet = drawing.sheet(images, columns=3)
+    assert sheet.shape == (4, 9, 3)
+    assert np.array_equal(sheet[::2, ::3, 0], np.round([[0, 25.5, 51], [76.5, 102, 127.5]]).astype(np.uint8))
+    gap = drawing.sheet(images, columns=3, gap=1)
+    assert (gap[0] == 255).all()

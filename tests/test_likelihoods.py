@@ -110,3 +110,13 @@ def test_kl_is_that_of_two_normals(mean, log_variance):
     expected = kl_divergence(Normal(mean, math.exp(log_variance / 2)), Normal(0.0, 1.0)).item()
     value = losses.kl(torch.tensor([[mean]]).double(), torch.tensor([[log_variance]]).double()).item()
     assert value == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", [losses.bernoulli, losses.continuous_bernoulli, losses.gaussian])
+def test_sums_over_pixels_do_not_lose_digits_in_mixed_precision(likelihood):
+    parameters = 4 * torch.rand(8, 784, generator=torch.Generator().manual_seed(0)).bfloat16() - 2
+    x = torch.rand(8, 784, generator=torch.Generator().manual_seed(1))
+    mixed = likelihood(parameters, x)
+    assert mixed.dtype == torch.float32
+    torch.testing.assert_close(mixed, likelihood(parameters.float(), x))
+    assert losses.kl(parameters, parameters).dtype == torch.float32

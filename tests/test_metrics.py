@@ -8,6 +8,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from chromae import metrics
 from chromae.metrics import circular_correlation, explained_variance
 
 ANGLES = st.floats(-10, 10)
@@ -77,3 +78,33 @@ def test_explained_variance_of_an_affine_and_an_unrelated_target():
     x = torch.rand(1000, 2, generator=torch.Generator().manual_seed(0))
     assert explained_variance(x, 3 * x[:, 0] - x[:, 1] + 7) == pytest.approx(1, abs=1e-9)
     assert explained_variance(x, (x[:, 0] - 0.5).abs()) < 0.02
+
+
+def test_knn_reads_labels_off_their_neighbours():
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(3).repeat(50)
+    points = 10 * torch.eye(3)[labels] + torch.randn(150, 3, generator=random)
+    assert torch.equal(metrics.knn(points[:120], labels[:120], points[120:], k=5), labels[120:])
+    assert metrics.knn_accuracy(points[:120], labels[:120], points[120:], labels[120:], k=5) == 1
+    wrong = (labels[120:] + 1) % 3
+    assert metrics.knn_accuracy(points[:120], labels[:120], points[120:], wrong, k=5) == 0
+
+
+@given(st.integers(5, 30), st.integers(0, 1000))
+def test_pca_errors_equal_scikit_learn(n, seed):
+    from sklearn.decomposition import PCA
+
+    random = np.random.default_rng(seed)
+    train, test = random.normal(size=(n, 2, 3)) * [3, 2, 1], random.normal(size=(7, 2, 3))
+    found = metrics.pca_errors(torch.from_numpy(train), torch.from_numpy(test), [0, 2, 4])
+    flat, held_out = train.reshape(n, 6), test.reshape(7, 6)
+    assert found[0] == pytest.approx(np.square(held_out - flat.mean(0)).mean())
+    for size in (2, 4):
+        pca = PCA(size, svd_solver="full").fit(flat)
+        rebuilt = pca.inverse_transform(pca.transform(held_out))
+        assert found[size] == pytest.approx(np.square(held_out - rebuilt).mean())
+
+
+def test_pca_errors_wants_no_more_numbers_than_pixels():
+    with pytest.raises(ValueError, match="sizes holds 7, expected at most the 6"):
+        metrics.pca_errors(torch.rand(5, 6), torch.rand(5, 6), [7])

@@ -1,6 +1,8 @@
 """Presets, devices, folders, threads."""
 
+import os
 import tempfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -106,15 +108,18 @@ def places(monkeypatch, tmp_path, preset):
 
 def test_fast_writes_only_below_the_temp_folder(monkeypatch, tmp_path):
     temp, repository, made = places(monkeypatch, tmp_path, "fast")
-    assert all(folder.is_dir() and folder.is_relative_to(temp) for folder in made)
+    assert all(folder.is_relative_to(temp) for folder in made)
+    assert all(folder.is_dir() for folder in (made.images, made.frames, made.results))
     assert list(repository.iterdir()) == []
 
 
 @pytest.mark.parametrize("preset", ["standard", "full"])
 def test_other_presets_write_to_the_repository(monkeypatch, tmp_path, preset):
     temp, repository, made = places(monkeypatch, tmp_path, preset)
-    assert made == (repository / "images", repository / "images/frames/01_topic", repository / "results")
-    assert all(folder.is_dir() for folder in made)
+    below = ("images", "images/frames/01_topic", "results", "results/studies/01_topic", "results/weights")
+    assert made == tuple(repository / name for name in below)
+    assert all(folder.is_dir() for folder in made[:3])
+    assert not any(folder.exists() for folder in made[3:])  # made by the runs that fill them
     assert list(temp.iterdir()) == []
 
 
@@ -132,3 +137,9 @@ def test_results_can_lie_elsewhere(monkeypatch, tmp_path):
     assert made.results == tmp_path / "results"
     assert made.results.is_dir()
     assert made.images == settings.ROOT / "images"
+
+
+def test_data_can_be_shared_between_clones(monkeypatch, tmp_path):
+    assert settings.data_folder() == Path(os.environ.get("CHROMAE_DATA") or settings.ROOT / "data")
+    monkeypatch.setenv("CHROMAE_DATA", str(tmp_path))
+    assert settings.data_folder() == tmp_path

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor
 
 from chromae import downloads
+from chromae.batches import Sample, take
 
 
 class Labelled(NamedTuple):
@@ -63,6 +64,16 @@ def photos(device: torch.device | str = "cpu", seed: int = 0) -> tuple[Labelled,
 def _labelled(arrays: downloads.Arrays, split: str, device: torch.device | str) -> Labelled:
     images, labels = (torch.from_numpy(arrays[f"{split}_{part}"]).to(device) for part in ("images", "labels"))
     return Labelled(images if images.ndim == 4 else images.unsqueeze(1), labels.long())
+
+
+def drawn(images: UInt8[Tensor, "n *shape"]) -> Sample:
+    """Images drawn at random from a set, in [0, 1], without end: epochs of `fit` may then have any length."""
+
+    def sample(n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
+        chosen = torch.randint(len(images), (n,), generator=generator, device=generator.device)
+        return take(images, chosen)
+
+    return sample
 
 
 def dequantise(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -43,11 +43,12 @@ DIGESTS = {
 def load(name: str, folder: Path | None = None) -> Arrays:
     """The arrays of "mnist" or "cifar10": train_images, train_labels, test_images, test_labels, all uint8.
 
-    MNIST's images have shape (n, 28, 28), CIFAR-10's (n, 3, 32, 32). They lie in `folder` (data/) as one file, whose
-    checksum is checked on reading; a broken one is moved aside and fetched again. A download is trusted only if its
-    SHA-256 are those of the published sets. Raises ConnectionError, with what to do, if no source can be reached.
+    MNIST's images have shape (n, 28, 28), CIFAR-10's (n, 3, 32, 32). They lie in `folder`, by default
+    `settings.data_folder()`, as one file, whose checksum is checked on reading; a broken one is moved aside and fetched
+    again. A download is trusted only if its SHA-256 are those of the published sets. Raises ConnectionError, with what
+    to do, if no source can be reached.
     """
-    folder = folder or settings.ROOT / "data"
+    folder = folder or settings.data_folder()
     path = folder / f"{name}.npz"
     if path.exists():
         try:

@@ -1,17 +1,27 @@
 """What a film's frame looks like: titled pictures in a row over a strip of curves. Plain Pillow, a few milliseconds."""
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor, nn
+from torchvision.utils import make_grid
+
+from chromae import latents
 
 MARGIN, TITLE, STRIP = 16, 28, 132
 INK, FAINT, PAPER = (34, 34, 34), (150, 150, 150), (255, 255, 255)
 # Okabe and Ito's colour-blind-safe palette (https://jfly.uni-koeln.de/color/): vermillion, blue, green, purple.
 COLORS = ((213, 94, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167))
+# Petroff's ten colours for classes, tested for colour-vision deficiency and for names (arXiv:2107.02270).
+CLASSES = (
+    (63, 144, 218), (255, 169, 14), (189, 31, 1), (148, 164, 162), (131, 45, 182),
+    (169, 107, 89), (231, 99, 0), (185, 172, 112), (113, 117, 129), (146, 218, 221),
+)  # fmt: skip
 
 
 class Axes(NamedTuple):
@@ -52,6 +62,71 @@ def frame(
         x += picture.shape[1] + MARGIN
     page.paste(_strip(curves, axes, width), (0, TITLE + height))
     return np.asarray(page)
+
+
+@torch.no_grad()
+def latent_plane(
+    model: nn.Module,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    columns: int = 15,
+    size: int = 420,
+    pixels: Callable[[Tensor], Tensor] = lambda decoded: decoded,
+) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size 3"]]:
+    """The plane of a model with two latents, twice: where `images` lie, and what the model decodes there.
+
+    Both pictures show the same box, which holds all but the outermost codes. `pixels` turns what the model decodes
+    into images in [0, 1], such as `torch.sigmoid` for logits. Raises ValueError for other than two latents.
+    """
+    codes = model.encode(images).float()
+    if codes.shape[1:] != (2,):
+        raise ValueError(f"model has codes of shape {tuple(codes.shape[1:])}, expected 2 latents")
+    low, high = (torch.quantile(codes, q, dim=0) for q in (0.005, 0.995))
+    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
+    corners = (low, torch.stack([high[0], low[1]]), torch.stack([low[0], high[1]]))
+    decoded = pixels(model.decode(latents.plane(*corners, columns)))
+    page = Image.fromarray(sheet(1 - decoded, columns)).resize((size, size), Image.Resampling.LANCZOS)
+    points, box = codes.cpu().numpy(), torch.stack([low, high]).cpu().numpy()
+    return scatter(points, labels.cpu().numpy(), box, size), np.asarray(page)
+
+
+def scatter(
+    points: Float[np.ndarray, "n 2"],
+    labels: Int[np.ndarray, " n"],
+    box: Float[np.ndarray, "2 2"],
+    size: int = 420,
+    radius: float = 2,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Points as dots in their classes' colours inside the box (low, high); each class's name stands at its median.
+
+    Drawn twice as large, then halved, which smooths the dots. Raises ValueError for labels outside 0 … 9.
+    """
+    if len(labels) and not (labels.min() >= 0 and labels.max() < len(CLASSES)):
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected classes from 0 to 9")
+    low, high = box
+    places = (points - low) / np.maximum(high - low, 1e-12) * [1, -1] * size + [0, size]
+    page = Image.new("RGB", (2 * size, 2 * size), PAPER)
+    draw = ImageDraw.Draw(page)
+    for (x, y), label in zip(places, labels, strict=True):
+        draw.circle((2 * x, 2 * y), 2 * radius, fill=CLASSES[label])
+    page = page.reduce(2)
+    draw = ImageDraw.Draw(page)
+    for label in np.unique(labels):
+        x, y = np.median(places[labels == label], axis=0).clip(10, size - 10)
+        draw.text((x, y), str(label), fill=INK, font=_font(20), anchor="mm", stroke_width=3, stroke_fill=PAPER)
+    draw.rectangle((0, 0, size - 1, size - 1), outline=FAINT)
+    for value, place, anchor in ((low, (4, size - 4), "ls"), (high, (size - 4, 4), "rt")):
+        text = f"({value[0]:.1f}, {value[1]:.1f})"
+        draw.text(place, text, fill=INK, font=_font(12), anchor=anchor, stroke_width=2, stroke_fill=PAPER)
+    return np.asarray(page)
+
+
+def sheet(
+    images: Float[Tensor, "n channels height width"], columns: int, gap: int = 0
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Images in [0, 1] side by side, row by row, `gap` white pixels between them."""
+    grid = make_grid(images.detach().cpu().float().clamp(0, 1), nrow=columns, padding=gap, pad_value=1)
+    return (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
 
 
 def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.Image:

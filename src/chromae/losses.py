@@ -45,7 +45,7 @@ def bernoulli(logits: Float[Tensor, "n *shape"], x: Float[Tensor, "n *shape"]) -
     −Σ x log σ(η) + (1 − x) log(1 − σ(η)) with η the logits: binary cross-entropy. Only for x in {0, 1} is it the
     likelihood of anything; for greys in between its minimum, the entropy of x, is not zero.
     """
-    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
+    return F.binary_cross_entropy_with_logits(_float(logits), x, reduction="none").flatten(1).sum(1)
 
 
 def continuous_bernoulli(
@@ -57,6 +57,7 @@ def continuous_bernoulli(
     https://arxiv.org/abs/1907.06845, eq. 4 to 8, with λ = σ(η)). `clip` keeps λ in [clip, 1 − clip]: likelihoods
     compare only at equal clip and equal dequantisation.
     """
+    logits = _float(logits)
     if clip is not None:
         if not 0 < clip < 0.5:
             raise ValueError(f"clip is {clip}, expected None or a probability in (0, 0.5)")
@@ -66,13 +67,28 @@ def continuous_bernoulli(
 
 
 def continuous_bernoulli_log_partition(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """A(η) = log((e^η − 1)/η), the log-partition function; by its series for |η| < 0.5, where that loses digits."""
-    size = logits.abs()
-    near = size < 0.5
-    squared = torch.where(near, logits, 0).square()
-    series = logits / 2 + squared * (1 / 24 - squared * (1 / 2880 - squared / 181440))
-    safe = torch.where(near, 1, size)
-    return torch.where(near, series, logits.clamp(min=0) + torch.log(-torch.expm1(-safe) / safe))
+    """A(η) = log((e^η − 1)/η), the log-partition function, = max(η, 0) + log((1 − e^(−|η|))/|η|), exact for every η.
+
+    Its gradient is the mean, computed as such: through the formula it would lose its digits near η = 0.
+    """
+    return _LogPartition.apply(logits)
+
+
+class _LogPartition(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(logits):
+        size = logits.abs().clamp_(min=1e-20)
+        return torch.expm1(-size).neg_().div_(size).log_().add_(logits.clamp(min=0))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * continuous_bernoulli_mean(*ctx.saved_tensors)
 
 
 def continuous_bernoulli_mean(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
@@ -99,6 +115,7 @@ def gaussian(
     mean: Float[Tensor, "n *shape"], x: Float[Tensor, "n *shape"], log_sigma: Float[Tensor, ""] | float = 0.0
 ) -> Float[Tensor, " n"]:
     """Negative log-likelihood of each image under N(mean, σ²) pixels, σ fixed or learnt, in nats, summed."""
+    mean = _float(mean)
     log_sigma = torch.as_tensor(log_sigma, dtype=mean.dtype, device=mean.device)
     scaled = (x - mean) * torch.exp(-log_sigma)
     return (scaled.square() / 2 + log_sigma + math.log(2 * math.pi) / 2).flatten(1).sum(1)
@@ -106,7 +123,13 @@ def gaussian(
 
 def kl(mean: Float[Tensor, "n d"], log_variance: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """KL(N(mean, variance) ‖ N(0, 1)) of every example and latent, in nats (arXiv:1312.6114, appendix B)."""
+    mean, log_variance = _float(mean), _float(log_variance)
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
+
+
+def _float(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Sums over hundreds of pixels need float32, whatever mixed precision hands over."""
+    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
 def reconstruction(model: nn.Module, batch: Float[Tensor, "n *shape"]) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Measures of what a model learnt."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -66,6 +66,16 @@ def active_units(model: nn.Module, x: Float[Tensor, "n *shape"], threshold: floa
     return int((model.encode(x).var(0) > threshold).sum())
 
 
+def knn(
+    train: Float[Tensor, "n d"], train_labels: Int[Tensor, " n"], test: Float[Tensor, "m d"], k: int = 15
+) -> Int[Tensor, " m"]:
+    """The label that most of each test point's k nearest training points have (scikit-learn's classifier)."""
+    from sklearn.neighbors import KNeighborsClassifier  # here, for it takes a second that most callers need not spend
+
+    classifier = KNeighborsClassifier(k).fit(train.cpu().numpy(), train_labels.cpu().numpy())
+    return torch.from_numpy(classifier.predict(test.cpu().numpy()))
+
+
 def knn_accuracy(
     train: Float[Tensor, "n d"],
     train_labels: Int[Tensor, " n"],
@@ -73,8 +83,22 @@ def knn_accuracy(
     test_labels: Int[Tensor, " m"],
     k: int = 15,
 ) -> float:
-    """Part of the test points whose label is that of most of their k nearest training points, in [0, 1]."""
-    from sklearn.neighbors import KNeighborsClassifier  # here, for it takes a second that most callers need not spend
+    """Part of the test points whose label `knn` finds, in [0, 1]."""
+    return (knn(train, train_labels, test, k) == test_labels.cpu()).double().mean().item()
 
-    classifier = KNeighborsClassifier(k).fit(train.cpu().numpy(), train_labels.cpu().numpy())
-    return float(classifier.score(test.cpu().numpy(), test_labels.cpu().numpy()))
+
+def pca_errors(
+    train: Float[Tensor, "n *shape"], test: Float[Tensor, "m *shape"], sizes: Sequence[int]
+) -> dict[int, float]:
+    """MSE on `test` of the best linear code of each size, fitted on `train`: the limit that a network should pass.
+
+    Size 0 is the mean image. Raises ValueError for a size beyond the number of pixels.
+    """
+    fitted, held_out = train.flatten(1).double(), test.flatten(1).double()
+    if max(sizes) > fitted.shape[1]:
+        raise ValueError(f"sizes holds {max(sizes)}, expected at most the {fitted.shape[1]} numbers of an example")
+    mean = fitted.mean(0)
+    _, axes = torch.linalg.eigh((fitted - mean).T @ (fitted - mean))
+    kept = ((held_out - mean) @ axes.flip(1)).square().mean(0).cumsum(0)  # the widest axis first
+    total = (held_out - mean).square().mean(0).sum()
+    return {size: ((total - (kept[size - 1] if size else 0)) / fitted.shape[1]).item() for size in sizes}

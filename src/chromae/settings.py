@@ -95,12 +95,19 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+def data_folder() -> Path:
+    """Where fetched data lie: data/, or the folder that CHROMAE_DATA names, for several clones to share."""
+    return Path(os.environ.get("CHROMAE_DATA") or ROOT / "data")
+
+
 class Folders(NamedTuple):
     """Where one notebook writes."""
 
     images: Path
     frames: Path
     results: Path
+    studies: Path
+    weights: Path
 
 
 def folders(notebook: str) -> Folders:
@@ -115,7 +122,13 @@ def folders(notebook: str) -> Folders:
     else:
         root = ROOT
         results = Path(os.environ.get("CHROMAE_RESULTS") or root / "results")
-    made = Folders(root / "images", root / "images" / "frames" / notebook, results)
-    for folder in made:
+    made = Folders(
+        images=root / "images",
+        frames=root / "images" / "frames" / notebook,
+        results=results,
+        studies=root / "results" / "studies" / notebook,
+        weights=root / "results" / "weights",
+    )
+    for folder in made[:3]:  # the others hold what long runs leave, and are made by them
         folder.mkdir(parents=True, exist_ok=True)
     return made

@@ -1,0 +1,94 @@
+"""Autoencoders of digits: shapes there and back for every pair, that they learn, that their weights travel."""
+
+import pytest
+import torch
+from torch import nn
+
+from chromae import losses, training, weights
+from chromae.models import conv, dense, vae
+from chromae.models.autoencoder import Autoencoder
+
+SHAPE = (1, 28, 28)
+PAIRS = {
+    "dense": (lambda out: dense.encoder(SHAPE, [100], out), lambda latent: dense.decoder(latent, [100], SHAPE)),
+    "shallow": (conv.shallow_encoder, conv.shallow_decoder),
+    "deep": (conv.deep_encoder, conv.deep_decoder),
+}
+EACH = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
+
+
+def stripes(n=32):
+    """Images of one bright row, in one of four places."""
+    images = torch.zeros(n, *SHAPE)
+    for index in range(n):
+        images[index, 0, 7 * (index % 4)] = 1
+    return images
+
+
+@EACH
+@pytest.mark.parametrize("latent", [1, 2, 20])
+def test_any_latent_size_there_and_back(pair, latent):
+    encoder, decoder = pair
+    x = torch.rand(3, *SHAPE)
+    model = Autoencoder(encoder(latent), decoder(latent))
+    assert model.encode(x).shape == (3, latent)
+    rebuilt = model(x)
+    assert rebuilt.shape == x.shape
+    assert 0 < rebuilt.min() <= rebuilt.max() < 1
+    cloudy = vae.VAE(encoder(2 * latent), decoder(latent))
+    assert [part.shape for part in cloudy.posterior(x)] == [(3, latent)] * 2
+    assert vae.negative_elbo(losses.bernoulli)(cloudy, x)["loss"].isfinite()
+
+
+@EACH
+def test_learns(pair):
+    encoder, decoder = pair
+    torch.manual_seed(0)
+    model = Autoencoder(encoder(2), decoder(2)).to(memory_format=torch.channels_last)
+    before = losses.mse(model(stripes()), stripes()).item()
+    history = training.fit(model, stripes(), losses.reconstruction, epochs=40, batch_size=16, lr=3e-3)
+    assert history["loss"][-1] < before / 3
+
+
+@EACH
+def test_channels_last_changes_the_speed_alone(pair):
+    encoder, decoder = pair
+    torch.manual_seed(0)
+    model = Autoencoder(encoder(2), decoder(2))
+    expected = model(stripes())
+    torch.testing.assert_close(model.to(memory_format=torch.channels_last)(stripes()), expected)
+
+
+def test_shallow_and_deep_have_the_layers_of_their_source():
+    def channels(model, kind):
+        return [layer.out_channels for layer in model if isinstance(layer, kind)]
+
+    assert channels(conv.shallow_encoder(2), nn.Conv2d) == [32, 64]
+    assert channels(conv.shallow_decoder(2), nn.ConvTranspose2d) == [64, 32, 1]
+    assert channels(conv.deep_encoder(2), nn.Conv2d) == [8, 8, 16, 16, 32, 32, 64, 64]
+
+
+def test_weights_come_back_in_half_precision(tmp_path):
+    torch.manual_seed(0)
+    model = Autoencoder(*(half(2) for half in PAIRS["dense"]))
+    path = weights.save(model, tmp_path / "new" / "model.safetensors")
+    assert [file.name for file in path.parent.iterdir()] == ["model.safetensors"]
+    again = weights.load(Autoencoder(*(half(2) for half in PAIRS["dense"])), path)
+    assert not again.training
+    for ours, theirs in zip(model.parameters(), again.parameters(), strict=True):
+        assert theirs.dtype == torch.float32
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_unfit_weights_are_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "model.safetensors"
+    small, large = (Autoencoder(dense.encoder(SHAPE, [n], 2), dense.decoder(2, [n], SHAPE)) for n in (4, 5))
+    with pytest.raises(ValueError, match="does not hold weights of this Autoencoder"):
+        weights.load(small, path)
+    path.write_bytes(b"not weights")
+    with pytest.raises(ValueError, match="does not hold weights of this Autoencoder"):
+        weights.load(small, path)
+    weights.save(large, path)
+    with pytest.raises(ValueError, match="does not hold weights of this Autoencoder") as caught:
+        weights.load(small, path)
+    assert "\n" not in str(caught.value)
