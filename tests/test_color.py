@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromae.color import rgb_to_hsl
+from chromae.color import hsv_to_rgb, rgb_to_hsl, rgb_to_hsv
 from chromae.models.color import ColorAutoencoder, color_map, to_image, unit_square
 
 CORNERS = [tuple(map(float, corner)) for corner in itertools.product((0, 1), repeat=3)]
@@ -156,3 +156,17 @@ def test_to_image_takes_many_maps():
     images = to_image(rgb)
     assert images.shape == (2, 5, 3, 3, 3)
     assert torch.equal(images[1, 3], to_image(rgb[1, 3]))
+
+
+@given(st.tuples(*[st.floats(0, 1, width=32)] * 3))
+def test_hsv_to_rgb_equals_colorsys(hsv):
+    found = hsv_to_rgb(torch.tensor(hsv, dtype=torch.float64))
+    assert found.tolist() == pytest.approx(colorsys.hsv_to_rgb(*hsv), abs=1e-9)
+
+
+@given(st.tuples(*[st.floats(0, 1, width=32)] * 3))
+def test_rgb_to_hsv_equals_colorsys(rgb):
+    found = rgb_to_hsv(torch.tensor(rgb, dtype=torch.float64))
+    expected = colorsys.rgb_to_hsv(*rgb)
+    assert (found[0].item() - expected[0] + 0.5) % 1 - 0.5 == pytest.approx(0, abs=1e-6)
+    assert found[1:].tolist() == pytest.approx(expected[1:], abs=1e-9)

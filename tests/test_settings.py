@@ -52,7 +52,7 @@ def test_unknown_device(monkeypatch, name):
 
 def test_cpu_name_tells_the_threads():
     with settings.one_thread():
-        assert settings.device_name("cpu").endswith("1 threads)")
+        assert settings.device_name("cpu").endswith(", 1 thread)")
 
 
 def test_other_devices_have_no_bf16():

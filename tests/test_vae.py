@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from chromae import losses, metrics, training
+from chromae import losses, metrics, settings, training
 from chromae.models import dense, vae
 
 SIGMA = 0.3
@@ -122,3 +122,16 @@ def test_iwae_wants_a_sample():
     model, x, _ = ppca()
     with pytest.raises(ValueError, match="samples is 0"):
         metrics.iwae(model, x, likelihood, samples=0)
+
+
+def test_iwae_in_mixed_precision_stays_within_hundredths_of_a_nat():
+    torch.manual_seed(0)
+    rows = torch.rand(256, 16, 1).round().expand(-1, -1, 16).unsqueeze(1).contiguous()
+    model = vae.VAE(dense.encoder((1, 16, 16), [64], 2 * 16), dense.decoder(16, [64], (1, 16, 16)))
+    training.fit(model, rows, vae.negative_elbo(losses.bernoulli), epochs=40, batch_size=64, lr=1e-2)
+    bounds = []
+    for bf16 in (False, True):
+        torch.manual_seed(1)
+        bounds.append(metrics.iwae(model, rows[:32], losses.bernoulli, samples=200, bf16=bf16).mean().item())
+    assert bounds[1] == pytest.approx(bounds[0], abs=0.05)
+    assert bounds[1] != bounds[0] or not settings.has_bf16("cpu")

@@ -95,15 +95,18 @@ def scatter(
     labels: Int[np.ndarray, " n"],
     box: Float[np.ndarray, "2 2"],
     size: int = 420,
-    radius: float = 2,
+    radius: float | None = None,
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Points as dots in their classes' colours inside the box (low, high); each class's name stands at its median.
 
+    `radius` is that of the dots in pixels, by default 2 in a picture of 420; names grow with the picture as well.
     Drawn twice as large, then halved, which smooths the dots. Raises ValueError for labels outside 0 … 9.
     """
     if len(labels) and not (labels.min() >= 0 and labels.max() < len(CLASSES)):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected classes from 0 to 9")
     low, high = box
+    radius = radius or size / 210
+    name, corner = _font(round(size / 21)), _font(round(size / 35))
     places = (points - low) / np.maximum(high - low, 1e-12) * [1, -1] * size + [0, size]
     page = Image.new("RGB", (2 * size, 2 * size), PAPER)
     draw = ImageDraw.Draw(page)
@@ -113,11 +116,11 @@ def scatter(
     draw = ImageDraw.Draw(page)
     for label in np.unique(labels):
         x, y = np.median(places[labels == label], axis=0).clip(10, size - 10)
-        draw.text((x, y), str(label), fill=INK, font=_font(20), anchor="mm", stroke_width=3, stroke_fill=PAPER)
+        draw.text((x, y), str(label), fill=INK, font=name, anchor="mm", stroke_width=3, stroke_fill=PAPER)
     draw.rectangle((0, 0, size - 1, size - 1), outline=FAINT)
     for value, place, anchor in ((low, (4, size - 4), "ls"), (high, (size - 4, 4), "rt")):
         text = f"({value[0]:.1f}, {value[1]:.1f})"
-        draw.text(place, text, fill=INK, font=_font(12), anchor=anchor, stroke_width=2, stroke_fill=PAPER)
+        draw.text(place, text, fill=INK, font=corner, anchor=anchor, stroke_width=2, stroke_fill=PAPER)
     return np.asarray(page)
 
 

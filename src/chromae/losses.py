@@ -39,6 +39,66 @@ def triplet(
     return F.relu(near - far + margin).mean()
 
 
+def in_batch_triplet(
+    anchor: Float[Tensor, "n d"], positive: Float[Tensor, "n d"], margin: float = 0.3, hard: bool = False
+) -> Float[Tensor, ""]:
+    """Triplet loss of L2-normalised embeddings, an anchor's negatives being the other positives of the batch.
+
+    The mean over all of them, or, if `hard`, over each anchor's nearest alone (Hermans et al.,
+    https://arxiv.org/abs/1703.07737, eq. 5 without its squares). Raises ValueError for fewer than two pairs.
+    """
+    distances = torch.cdist(*_normalised(anchor, positive), compute_mode="donot_use_mm_for_euclid_dist")
+    near = distances.diagonal()[:, None]
+    others = ~torch.eye(len(anchor), dtype=torch.bool, device=anchor.device)
+    if hard:
+        return F.relu(near[:, 0] - distances.masked_fill(~others, torch.inf).amin(1) + margin).mean()
+    return F.relu(near - distances + margin)[others].mean()
+
+
+def info_nce(
+    anchor: Float[Tensor, "n d"], positive: Float[Tensor, "n d"], temperature: float = 0.1, normalize: bool = True
+) -> Float[Tensor, ""]:
+    """InfoNCE in nats: cross-entropy of finding each anchor's positive among those of the batch; ln n is chance.
+
+    −log(exp(s_ii / τ) / Σ_j exp(s_ij / τ)), s the cosine, or the dot product without `normalize` (van den Oord et
+    al., https://arxiv.org/abs/1807.03748, eq. 4). Raises ValueError for fewer than two pairs.
+    """
+    if normalize:
+        anchor, positive = _normalised(anchor, positive)
+    else:
+        _check_pairs(anchor, positive)
+    similarity = anchor @ positive.T / temperature
+    return F.cross_entropy(similarity, torch.arange(len(anchor), device=anchor.device))
+
+
+def alignment(anchor: Float[Tensor, "n d"], positive: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    """Mean squared distance of L2-normalised pairs, in [0, 4]; 0 is best (https://arxiv.org/abs/2005.10242, eq. 2)."""
+    anchor, positive = _normalised(anchor, positive)
+    return (anchor - positive).square().sum(1).mean()
+
+
+def uniformity(embeddings: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
+    """log of the mean over pairs of exp(−t · squared distance), L2-normalised: 0 for a point, lower is more uniform.
+
+    The same paper, eq. 3. For t = 2 and many points it goes down to −1.57 on a circle and −3.9 in 128 dimensions.
+    Raises ValueError for fewer than two embeddings.
+    """
+    embeddings, _ = _normalised(embeddings, embeddings)
+    return torch.pdist(embeddings).square().mul(-t).exp().mean().log()
+
+
+def _normalised(anchor: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
+    _check_pairs(anchor, positive)
+    return F.normalize(anchor, dim=1), F.normalize(positive, dim=1)
+
+
+def _check_pairs(anchor: Tensor, positive: Tensor) -> None:
+    if anchor.shape != positive.shape:
+        raise ValueError(f"positive has shape {tuple(positive.shape)}, expected that of anchor, {tuple(anchor.shape)}")
+    if len(anchor) < 2:
+        raise ValueError(f"got a batch of {len(anchor)}, expected 2 pairs or more: each is the others' negative")
+
+
 def bernoulli(logits: Float[Tensor, "n *shape"], x: Float[Tensor, "n *shape"]) -> Float[Tensor, " n"]:
     """Negative log-likelihood of each image under independent Bernoulli pixels, in nats, summed over pixels.
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from chromae import settings
+
 
 def circular_correlation(alpha: Float[Tensor, " n"], beta: Float[Tensor, " n"]) -> float:
     """Correlation of two angles in radians, in [-1, 1]: 1 if β turns with α from any offset, -1 if against it.
@@ -38,12 +40,14 @@ def iwae(
     likelihood: Callable[[Tensor, Tensor], Tensor],
     samples: int = 5000,
     rows: int = 4096,
+    bf16: bool = False,
 ) -> Float[Tensor, " n"]:
     """Importance-weighted bound on log p(x) of every image, in nats: log of the mean over samples of p(x, z)/q(z|x).
 
     Burda, Grosse and Salakhutdinov (https://arxiv.org/abs/1509.00519, eq. 8). `model.posterior` is asked once,
     `model.decode` for about `rows` images at a time, which bounds the memory. With one sample it is a draw of the
-    ELBO. Raises ValueError for less than one sample.
+    ELBO. `bf16` decodes in mixed precision where the hardware has bfloat16: twice as fast, and within a few
+    hundredths of a nat. Raises ValueError for less than one sample.
     """
     if samples < 1:
         raise ValueError(f"samples is {samples}, expected 1 or more")
@@ -55,7 +59,9 @@ def iwae(
         z = mean + torch.exp(log_variance / 2) * noise
         prior_over_posterior = (noise.square() - z.square() + log_variance).sum(-1) / 2
         repeated = x.expand(len(noise), *x.shape).flatten(0, 1)
-        log_likelihood = -likelihood(model.decode(z.flatten(0, 1)), repeated).view(len(noise), len(x))
+        with settings.mixed_precision(x.device, bf16):
+            decoded = model.decode(z.flatten(0, 1))
+        log_likelihood = -likelihood(decoded, repeated).view(len(noise), len(x))
         total = torch.logaddexp(total, (log_likelihood + prior_over_posterior).logsumexp(0))
     return total - math.log(samples)
 

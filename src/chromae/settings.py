@@ -60,7 +60,8 @@ def device_name(device: torch.device | str) -> str:
         return torch.cuda.get_device_name(device)
     if device.type == "cpu":
         name = _cpu().get("cpu_name") or platform.machine()
-        return f"CPU ({name}, {torch.get_num_threads()} threads)"
+        threads = torch.get_num_threads()
+        return f"CPU ({name}, {threads} {'thread' if threads == 1 else 'threads'})"
     return device.type
 
 
@@ -72,6 +73,13 @@ def has_bf16(device: torch.device | str) -> bool:
     if device.type == "cpu":
         return any(_cpu().get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False
+
+
+def mixed_precision(device: torch.device | str, bf16: bool) -> contextlib.AbstractContextManager:
+    """A block whose matrix products run in bfloat16, if `bf16` and the device has it in hardware; else a plain one."""
+    if bf16 and has_bf16(device):
+        return torch.autocast(torch.device(device).type, torch.bfloat16)
+    return contextlib.nullcontext()
 
 
 def _cpu() -> dict:

@@ -103,9 +103,7 @@ def fit(
             _call(callback, state)  # the run may have been killed after its checkpoint, before its callback
     if workers > 1:
         distributed.share_weights(model)
-    autocast = contextlib.nullcontext()
-    if bf16 and settings.has_bf16(device):
-        autocast = torch.autocast(device.type, torch.bfloat16)
+    autocast = settings.mixed_precision(device, bf16)
 
     def train_step(start: int, share: float, batch: Batch) -> Terms:
         if schedule is not None:

@@ -1,0 +1,40 @@
+"""Convolutional embeddings of shapes, for contrastive learning."""
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Embedder(nn.Module):
+    """Seven convolutions, four of them strided, then the mean over what is left: n × 3 × h × w → n × `dimensions`.
+
+    No fully connected layer at the end. Batch norm keeps the embeddings of different images apart from the first
+    step on; without it a fresh deep net maps all images to one direction, from which InfoNCE hardly finds a way
+    (`norm=False` shows it).
+    """
+
+    def __init__(self, dimensions: int = 128, widths: tuple[int, ...] = (16, 32, 32, 64, 64, 128), norm: bool = True):
+        super().__init__()
+        layers = []
+        for index, (inside, out) in enumerate(pairwise([3, *widths])):
+            layers += [nn.Conv2d(inside, out, 3, stride=1 + (index < 4), padding=1)]
+            layers += [nn.BatchNorm2d(out)] * norm + [nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], dimensions, 3, padding=1))
+
+    def encode(self, images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n dimensions"]:
+        return self.layers(images - 0.5).mean((2, 3))
+
+    def forward(self, images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n dimensions"]:
+        return self.encode(images)
+
+
+def contrastive(loss, view_axis: int = 1):
+    """Objective of an embedder on pairs: `loss(anchor, positive)` of batches n × 2 × 3 × h × w."""
+
+    def objective(model: nn.Module, pairs: Float[Tensor, "n 2 3 height width"]) -> dict[str, torch.Tensor]:
+        anchor, positive = model.encode(pairs.flatten(0, 1)).float().unflatten(0, (-1, 2)).unbind(view_axis)
+        return {"loss": loss(anchor, positive)}
+
+    return objective

@@ -1,0 +1,199 @@
+"""Single shapes on plain grounds: their true factors, and their pictures drawn from signed distances.
+
+`python -m chromae.shapes FOLDER COUNT` saves them as PNGs.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from PIL import Image
+from torch import Generator, Tensor
+from tqdm import tqdm
+
+from chromae.color import hsv_to_rgb
+
+KINDS = ("triangle", "circle", "square", "star", "ring", "cross")
+SOURCE_KINDS = KINDS[:3]
+SYMMETRY = {"triangle": 3, "circle": 1, "square": 4, "star": 5, "ring": 1, "cross": 4}  # turns that look the same
+CHUNK = 8  # images drawn at once: their distances stay in a core's cache
+
+
+class Factors(NamedTuple):
+    """What there is to know of n images: lengths and places in widths of the image, angles in radians."""
+
+    kind: Int[Tensor, " n"]  # index into KINDS
+    color: Float[Tensor, "n 3"]  # RGB in [0, 1]
+    background: Float[Tensor, "n 3"]
+    center: Float[Tensor, "n 2"]  # x to the right, y down
+    radius: Float[Tensor, " n"]  # of the circle around the shape
+    angle: Float[Tensor, " n"]  # counter-clockwise, below a full turn / the shape's symmetry
+
+
+def factors(
+    n: int,
+    generator: Generator,
+    kinds: Sequence[str] = SOURCE_KINDS,
+    radius: tuple[float, float] = (0.12, 0.35),
+    background: tuple[float, float] = (0.0, 1.0),
+) -> Factors:
+    """n random shapes, wholly inside their images; everything is uniform in its range.
+
+    Colours have any hue and saturation and value in [0.6, 1]; grounds are grey in the range `background`.
+    Raises ValueError for an empty or unknown kind and for ranges out of order or out of bounds.
+    """
+    _check_ranges(kinds, radius, background)
+    device = generator.device
+    uniform = torch.rand(n, 9, generator=generator, device=device)
+    indices = torch.tensor([KINDS.index(kind) for kind in kinds], device=device)
+    kind = indices[(uniform[:, 0] * len(kinds)).long()]
+    hsv = torch.stack([uniform[:, 1], 0.6 + 0.4 * uniform[:, 2], 0.6 + 0.4 * uniform[:, 3]], dim=1)
+    grey = background[0] + (background[1] - background[0]) * uniform[:, 4]
+    size = radius[0] + (radius[1] - radius[0]) * uniform[:, 5]
+    turns = torch.tensor([SYMMETRY[name] for name in KINDS], device=device)[kind]
+    return Factors(
+        kind=kind,
+        color=hsv_to_rgb(hsv),
+        background=grey[:, None].expand(-1, 3).contiguous(),
+        center=size[:, None] + (1 - 2 * size[:, None]) * uniform[:, 6:8],
+        radius=size,
+        angle=2 * math.pi * uniform[:, 8] / turns,
+    )
+
+
+def draw(
+    shapes: Factors, size: int = 128, out: Float[Tensor, "n 3 size size"] | None = None
+) -> Float[Tensor, "n 3 size size"]:
+    """Antialiased pictures in [0, 1]: a pixel is covered as far as the shape's edge passes its centre.
+
+    `out` is memory to draw into: fetching new memory from the system takes longer than the drawing.
+    Raises ValueError for a size below 8 and for colours outside [0, 1].
+    """
+    if size < 8:
+        raise ValueError(f"size is {size}, expected 8 pixels or more")
+    for name in ("color", "background"):
+        value = getattr(shapes, name)
+        if value.numel() and not (value.min() >= 0 and value.max() <= 1):
+            raise ValueError(f"{name} has values from {value.min():g} to {value.max():g}, expected RGB in [0, 1]")
+    image = shapes.color.new_empty(len(shapes.kind), 3, size, size) if out is None else out
+    for start in range(0, len(image), CHUNK):
+        part = Factors(*(factor[start : start + CHUNK] for factor in shapes))
+        contrast, ground = ((part.color - part.background)[:, :, None, None], part.background[:, :, None, None])
+        torch.mul(_covered(part, size)[:, None], contrast, out=image[start : start + CHUNK]).add_(ground)
+    return image
+
+
+def _covered(shapes: Factors, size: int) -> Float[Tensor, "n size size"]:
+    """How much of every pixel the shapes cover, in [0, 1]: kind by kind, then back in order."""
+    pixels = torch.arange(size, device=shapes.kind.device) + 0.5
+    order = shapes.kind.argsort(stable=True)
+    kinds, counts = shapes.kind[order].unique_consecutive(return_counts=True)
+    distances = []
+    for kind, chosen in zip(kinds.tolist(), order.split(counts.tolist()), strict=True):
+        place, radius, angle = size * shapes.center[chosen], size * shapes.radius[chosen], shapes.angle[chosen]
+        distances.append(DISTANCES[KINDS[kind]](pixels - place[:, :1], pixels - place[:, 1:], radius, angle))
+    return torch.cat(distances).index_select(0, order.argsort()).neg_().add_(0.5).clamp_(0, 1)
+
+
+Rows = Float[Tensor, "n size"]
+Distance = Float[Tensor, "n size size"]
+
+
+def _along(x: Rows, y: Rows, angle: Float[Tensor, " n"]) -> Distance:
+    """How far every pixel lies in a direction, given as a counter-clockwise angle; y runs down."""
+    return (torch.cos(angle)[:, None] * x)[:, None, :] - (torch.sin(angle)[:, None] * y)[:, :, None]
+
+
+def _half_planes(x: Rows, y: Rows, angle: Float[Tensor, " n"], sides: int) -> list[Distance]:
+    return [_along(x, y, angle + 2 * math.pi * side / sides) for side in range(sides)]
+
+
+def _triangle(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+    first, *others = _half_planes(x, y, angle, 3)
+    for other in others:
+        torch.maximum(first, other, out=first)
+    return first.sub_(radius[:, None, None] / 2)
+
+
+def _from_center(x: Rows, y: Rows) -> Distance:
+    return (x.square()[:, None, :] + y.square()[:, :, None]).sqrt_()
+
+
+def _circle(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+    return _from_center(x, y).sub_(radius[:, None, None])
+
+
+def _ring(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+    """Its hole is half as wide as the ring."""
+    radius = radius[:, None, None]
+    return _from_center(x, y).sub_(0.75 * radius).abs_().sub_(0.25 * radius)
+
+
+def _square(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+    across, up = _half_planes(x, y, angle, 4)[:2]
+    return torch.maximum(across.abs_(), up.abs_(), out=across).sub_(radius[:, None, None] / math.sqrt(2))
+
+
+def _cross(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+    """Two bars, three times as long as wide."""
+    long = radius[:, None, None] * 3 / math.sqrt(10)
+    across, up = (part.abs_() for part in _half_planes(x, y, angle, 4)[:2])
+    lying, standing = torch.maximum(across - long, up - long / 3), torch.maximum(up - long, across - long / 3)
+    return torch.minimum(lying, standing, out=lying)
+
+
+def _star(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+    """The pentagram: inside at least four of the five half-planes of its edges, so their second largest counts."""
+    first, *others = _half_planes(x, y, angle, 5)
+    second = torch.full_like(first, -torch.inf)
+    for other in others:
+        torch.maximum(second, torch.minimum(first, other), out=second)
+        torch.maximum(first, other, out=first)
+    return second.sub_(radius[:, None, None] * math.cos(2 * math.pi / 5))
+
+
+DISTANCES = {
+    "triangle": _triangle, "circle": _circle, "square": _square, "star": _star, "ring": _ring, "cross": _cross,
+}  # fmt: skip
+
+
+def save(shapes: Factors, folder: Path, size: int = 128) -> None:
+    """Write the pictures as `folder`/00000.png … through Pillow, and their factors as `folder`/factors.npz.
+
+    The arrays follow dSprites: `latents_values` and `latents_classes` (the kind), with `latents_names`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for start in tqdm(range(0, len(shapes.kind), 256), desc=str(folder), unit="256 images"):
+        images = draw(Factors(*(part[start : start + 256] for part in shapes)), size)
+        for number, image in enumerate((255 * images).round().byte().permute(0, 2, 3, 1).cpu().numpy(), start):
+            Image.fromarray(image).save(folder / f"{number:05d}.png")
+    columns = [part.cpu().numpy().reshape(len(shapes.kind), -1) for part in shapes]
+    parts = ("kind", "red", "green", "blue", "ground_red", "ground_green", "ground_blue", "x", "y", "radius", "angle")
+    np.savez(
+        folder / "factors.npz",
+        latents_names=np.array(parts),
+        latents_values=np.concatenate(columns, axis=1).astype(np.float32),
+        latents_classes=columns[0][:, 0],
+        kinds=np.array(KINDS),
+    )
+
+
+def _check_ranges(kinds: Sequence[str], radius: tuple[float, float], background: tuple[float, float]) -> None:
+    if not kinds:
+        raise ValueError(f"kinds is empty, expected one or more of {', '.join(KINDS)}")
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise ValueError(f"kinds holds {', '.join(map(repr, unknown))}, expected some of {', '.join(KINDS)}")
+    if not 0 < radius[0] <= radius[1] <= 0.5:
+        raise ValueError(f"radius is {radius}, expected (smallest, largest) in widths of the image, in (0, 0.5]")
+    if not 0 <= background[0] <= background[1] <= 1:
+        raise ValueError(f"background is {background}, expected (darkest, lightest) grey in [0, 1]")
+
+
+if __name__ == "__main__":
+    target, count = sys.argv[1:]
+    save(factors(int(count), Generator().manual_seed(0)), Path(target))

@@ -1,0 +1,148 @@
+"""Shapes: their pictures against Pillow's, their factors within bounds, their files."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from chromae import shapes
+
+FINE = 16  # Pillow's pixels to one of ours, each way
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def drawn_by_pillow(made, size, scale=FINE):
+    """The first of some shapes, drawn by Pillow `scale` times as large and averaged."""
+    kind, radius, angle = shapes.KINDS[made.kind[0]], made.radius[0].item(), made.angle[0].item()
+    x, y = made.center[0].tolist()
+    ground, color = (tuple((255 * part[0]).tolist()) for part in (made.background, made.color))
+    mask = Image.new("L", (size * scale, size * scale))
+    draw = ImageDraw.Draw(mask)
+
+    def place(distance, direction):
+        """Pillow's coordinates name pixels' centres, half a pixel from their corners."""
+        return (
+            (x + distance * math.cos(direction)) * size * scale - 0.5,
+            (y - distance * math.sin(direction)) * size * scale - 0.5,
+        )
+
+    def disc(distance, fill):
+        left, top, right, bottom = ((c + s * distance) * size * scale - 0.5 for s in (-1, 1) for c in (x, y))
+        draw.ellipse((left, top, right, bottom), fill=fill)
+
+    if kind in ("circle", "ring"):
+        disc(radius, 255)
+        if kind == "ring":
+            disc(radius / 2, 0)
+    else:
+        tip = {"triangle": math.pi / 3, "square": math.pi / 4, "star": 0.0, "cross": 0.0}[kind]
+        if kind == "star":
+            inner = radius * math.cos(2 * math.pi / 5) / math.cos(math.pi / 5)
+            corners = [(inner if k % 2 else radius, angle + tip + k * math.pi / 5) for k in range(10)]
+        elif kind == "cross":
+            offset = math.atan2(1, 3)
+            notch = radius * math.sqrt(2) / math.sqrt(10)
+            corners = []
+            for k in range(4):
+                turn = angle + k * math.pi / 2
+                corners += [(radius, turn - offset), (radius, turn + offset), (notch, turn + math.pi / 4)]
+        else:
+            sides = {"triangle": 3, "square": 4}[kind]
+            corners = [(radius, angle + tip + 2 * math.pi * k / sides) for k in range(sides)]
+        draw.polygon([place(*corner) for corner in corners], fill=255)
+    covered = np.asarray(mask, float).reshape(size, scale, size, scale).mean((1, 3)) / 255
+    return np.array(ground)[:, None, None] / 255 + covered * (np.array(color) - np.array(ground))[:, None, None] / 255
+
+
+@pytest.mark.parametrize("kind", shapes.KINDS)
+@pytest.mark.parametrize("seed", range(5))
+def test_pictures_are_pillows(kind, seed):
+    """As near to Pillow at 16 × 16 samples a pixel as that is to the truth."""
+    made = shapes.factors(1, seeded(seed), kinds=[kind])
+    ours = shapes.draw(made, 64)[0].double().numpy()
+    theirs = drawn_by_pillow(made, 64)
+    assert np.square(ours - theirs).mean() < 4e-5
+    coarse = drawn_by_pillow(made, 64, scale=4)
+    assert np.square(ours - theirs).mean() < np.square(coarse - theirs).mean() + 2e-5
+
+
+@given(st.integers(0, 10_000), st.lists(st.sampled_from(shapes.KINDS), min_size=1), st.integers(8, 40))
+@hypothesis_settings(max_examples=30)
+def test_shapes_lie_inside_their_images(seed, kinds, size):
+    made = shapes.factors(6, seeded(seed), kinds=kinds)
+    images = shapes.draw(made, size)
+    assert images.shape == (6, 3, size, size)
+    assert images.dtype == torch.float32
+    assert 0 <= images.min() <= images.max() <= 1
+    assert {shapes.KINDS[kind] for kind in made.kind} <= set(kinds)
+    larger = shapes.draw(made._replace(center=(made.center + 0.5) / 2, radius=made.radius / 2), 2 * size)
+    inside = torch.ones(2 * size, 2 * size, dtype=torch.bool)
+    inside[size // 2 - 1 : size + size // 2 + 1, size // 2 - 1 : size + size // 2 + 1] = False
+    ground = made.background[:, :, None, None].expand_as(larger)
+    torch.testing.assert_close(larger[..., inside], ground[..., inside])
+
+
+def test_a_seed_fixes_factors_and_pictures_and_chunks_do_not_matter():
+    made, again = (shapes.factors(50, seeded(3), kinds=shapes.KINDS) for _ in range(2))
+    images = shapes.draw(made, 32)
+    assert all(torch.equal(a, b) for a, b in zip(made, again, strict=True))
+    assert torch.equal(images, shapes.draw(again, 32))
+    alone = shapes.draw(shapes.Factors(*(part[17:18] for part in made)), 32)
+    torch.testing.assert_close(images[17:18], alone)
+
+
+@pytest.mark.parametrize("kind", shapes.KINDS)
+def test_angles_cover_a_turn_of_the_symmetry_once(kind):
+    made = shapes.factors(1, seeded(0), kinds=[kind], radius=(0.3, 0.3))
+    turned = made._replace(angle=made.angle + 2 * math.pi / shapes.SYMMETRY[kind])
+    torch.testing.assert_close(shapes.draw(made, 48), shapes.draw(turned, 48), atol=1e-4, rtol=0)
+
+
+def test_factors_are_uniform_in_their_ranges():
+    made = shapes.factors(20_000, seeded(0), background=(0.2, 0.6))
+    assert torch.allclose(made.kind.bincount(minlength=3) / 20_000, torch.tensor(1 / 3), atol=0.02)
+    assert (made.radius.min() >= 0.12) & (made.radius.max() <= 0.35)
+    assert made.radius.mean().item() == pytest.approx(0.235, abs=0.002)
+    assert ((made.center - made.radius[:, None]) >= -1e-6).all()
+    assert ((made.center + made.radius[:, None]) <= 1 + 1e-6).all()
+    assert made.background.min() >= 0.2
+    assert made.background.max() <= 0.6
+    assert made.color.amax(1).min() >= 0.6 - 1e-6
+
+
+def test_files_hold_pictures_and_factors(tmp_path):
+    made = shapes.factors(3, seeded(0), kinds=["star"])
+    shapes.save(made, tmp_path / "set", size=32)
+    images = shapes.draw(made, 32)
+    for number in range(3):
+        picture = np.asarray(Image.open(tmp_path / "set" / f"{number:05d}.png"), float) / 255
+        assert np.abs(picture.transpose(2, 0, 1) - images[number].numpy()).max() <= 0.5 / 255 + 1e-6
+    with np.load(tmp_path / "set" / "factors.npz") as file:
+        names = file["latents_names"].tolist()
+        assert file["latents_values"].shape == (3, len(names))
+        assert file["latents_values"][:, names.index("radius")] == pytest.approx(made.radius.numpy())
+        assert file["kinds"][file["latents_classes"]].tolist() == ["star"] * 3
+
+
+def test_bad_input_is_one_sentence():
+    made = shapes.factors(2, seeded(0))
+    with pytest.raises(ValueError, match="size is 7, expected 8 pixels or more"):
+        shapes.draw(made, 7)
+    with pytest.raises(ValueError, match="kinds is empty"):
+        shapes.factors(2, seeded(0), kinds=[])
+    with pytest.raises(ValueError, match="kinds holds 'hexagon', expected some of triangle"):
+        shapes.factors(2, seeded(0), kinds=["circle", "hexagon"])
+    with pytest.raises(ValueError, match=r"color has values from .* to 1.5, expected RGB"):
+        shapes.draw(made._replace(color=torch.full((2, 3), 1.5)))
+    with pytest.raises(ValueError, match=r"radius is \(0.4, 0.6\)"):
+        shapes.factors(2, seeded(0), radius=(0.4, 0.6))
+    with pytest.raises(ValueError, match=r"background is \(0.5, 0.2\)"):
+        shapes.factors(2, seeded(0), background=(0.5, 0.2))
