@@ -92,3 +92,27 @@ def test_unfit_weights_are_refused_in_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="does not hold weights of this Autoencoder") as caught:
         weights.load(small, path)
     assert "\n" not in str(caught.value)
+
+
+def test_deep_pair_starts_with_images_apart():
+    """He's start keeps a signal through sixteen layers; torch's own shrinks it to nothing."""
+    torch.manual_seed(0)
+    x = torch.rand(64, 1, 4, 4).repeat_interleave(7, 2).repeat_interleave(7, 3)
+    model = Autoencoder(conv.deep_encoder(2), conv.deep_decoder(2))
+    kept = model.decoder(model.encode(x)).std(0).mean()
+    for layer in (*model.encoder, *model.decoder):
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+    shrunk = model.decoder(model.encode(x)).std(0).mean()
+    assert kept > 0.02
+    assert shrunk < kept / 50
+
+
+@pytest.mark.parametrize("kind", [nn.Conv2d, nn.ConvTranspose2d])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_he_start_doubles_mean_squares_for_relus_to_halve(kind, stride):
+    torch.manual_seed(0)
+    layers = conv.he_start(nn.Sequential(kind(32, 32, 3, stride=stride, padding=1)))
+    x = torch.randn(8, 32, 24, 24)
+    inner = layers(x)[..., 2:-2, 2:-2]
+    assert (inner.square().mean() / (2 * x.square().mean())).item() == pytest.approx(1, rel=0.15)

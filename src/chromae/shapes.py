@@ -21,7 +21,7 @@ from chromae.color import hsv_to_rgb
 KINDS = ("triangle", "circle", "square", "star", "ring", "cross")
 SOURCE_KINDS = KINDS[:3]
 SYMMETRY = {"triangle": 3, "circle": 1, "square": 4, "star": 5, "ring": 1, "cross": 4}  # turns that look the same
-CHUNK = 8  # images drawn at once: their distances stay in a core's cache
+BLOCK, CHUNK = 64, 16  # images, and of those images of one kind, at once: small enough for a core's caches
 
 
 class Factors(NamedTuple):
@@ -81,23 +81,31 @@ def draw(
         if value.numel() and not (value.min() >= 0 and value.max() <= 1):
             raise ValueError(f"{name} has values from {value.min():g} to {value.max():g}, expected RGB in [0, 1]")
     image = shapes.color.new_empty(len(shapes.kind), 3, size, size) if out is None else out
-    for start in range(0, len(image), CHUNK):
-        part = Factors(*(factor[start : start + CHUNK] for factor in shapes))
+    for block in _slices(0, len(image), BLOCK):
+        part = Factors(*(factor[block] for factor in shapes))
         contrast, ground = ((part.color - part.background)[:, :, None, None], part.background[:, :, None, None])
-        torch.mul(_covered(part, size)[:, None], contrast, out=image[start : start + CHUNK]).add_(ground)
+        torch.mul(_covered(part, size)[:, None], contrast, out=image[block]).add_(ground)
     return image
 
 
 def _covered(shapes: Factors, size: int) -> Float[Tensor, "n size size"]:
     """How much of every pixel the shapes cover, in [0, 1]: kind by kind, then back in order."""
-    pixels = torch.arange(size, device=shapes.kind.device) + 0.5
     order = shapes.kind.argsort(stable=True)
-    kinds, counts = shapes.kind[order].unique_consecutive(return_counts=True)
-    distances = []
-    for kind, chosen in zip(kinds.tolist(), order.split(counts.tolist()), strict=True):
-        place, radius, angle = size * shapes.center[chosen], size * shapes.radius[chosen], shapes.angle[chosen]
-        distances.append(DISTANCES[KINDS[kind]](pixels - place[:, :1], pixels - place[:, 1:], radius, angle))
-    return torch.cat(distances).index_select(0, order.argsort()).neg_().add_(0.5).clamp_(0, 1)
+    kind, _, _, center, radius, angle = (factor[order] for factor in shapes)
+    pixels = torch.arange(size, device=kind.device) + 0.5
+    x, y = pixels - size * center[:, :1], pixels - size * center[:, 1:]
+    covered = x.new_empty(len(kind), size, size)
+    start = 0
+    for index, count in enumerate(kind.bincount(minlength=len(KINDS)).tolist()):
+        for chunk in _slices(start, start + count, CHUNK):
+            distance = DISTANCES[KINDS[index]](x[chunk], y[chunk], size * radius[chunk], angle[chunk])
+            torch.clamp(distance.neg_().add_(0.5), 0, 1, out=covered[chunk])
+        start += count
+    return covered.index_select(0, order.argsort())
+
+
+def _slices(start: int, stop: int, length: int) -> list[slice]:
+    return [slice(first, min(first + length, stop)) for first in range(start, stop, length)]
 
 
 Rows = Float[Tensor, "n size"]
