@@ -10,6 +10,8 @@ STRIP := $(VENV)/bin/nbstripout --keep-output --keep-count --keep-id \
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
+FILMS_03 := images/digits_plane.mp4
+FILMS_04 := images/vae_plane.mp4
 
 .PHONY: all help animations notebooks data test bench clean
 .DELETE_ON_ERROR:
@@ -18,7 +20,7 @@ all: animations
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-animations: $(FILMS_01)  ## train and film whatever is out of date (this is what plain `make` does)
+animations: $(FILMS_01) $(FILMS_03) $(FILMS_04)  ## train and film whatever is out of date (this is what plain `make` does)
 
 notebooks: $(READY)  ## publish: run every notebook in place, then renew the numbers in README.md
 	@for notebook in $(NOTEBOOKS); do \
@@ -27,7 +29,7 @@ notebooks: $(READY)  ## publish: run every notebook in place, then renew the num
 	done
 	$(RUN) -m chromae.results
 
-data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (notebook 01 needs neither: it makes its colours)
+data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what they need, too)
 	$(RUN) -m chromae.downloads
 
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
@@ -58,3 +60,9 @@ build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
 
 $(FILMS_01): images/%.mp4: build/01_color_autoencoder.ipynb
 	$(RUN) -m chromae.frames images/frames/01_color_autoencoder/$* $@
+
+$(FILMS_03): images/%.mp4: build/03_digits_autoencoder.ipynb
+	$(RUN) -m chromae.frames images/frames/03_digits_autoencoder/$* $@
+
+$(FILMS_04): images/%.mp4: build/04_digits_vae.ipynb
+	$(RUN) -m chromae.frames images/frames/04_digits_vae/$* $@

@@ -1,6 +1,7 @@
 """The bench: its ratios are right, and the published loop that it measures does the published work."""
 
 import importlib
+import json
 import math
 import subprocess
 import sys
@@ -17,18 +18,19 @@ BENCH = Path(__file__).resolve().parents[1] / "bench"
 
 @pytest.fixture(scope="module")
 def bench():
-    """bench/run.py as a module; it is no package."""
+    """The bench's modules; they are no package."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TQDM_DISABLE", "1")
         patch.syspath_prepend(BENCH)
-        yield importlib.import_module("run")
+        names = ("run", "side_by_side", "colors")
+        yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
 @pytest.fixture
 def clock(bench, monkeypatch):
     """A clock that stands still unless a workload moves it on."""
     clock = SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
-    monkeypatch.setattr(bench, "time", clock)
+    monkeypatch.setattr(bench.side_by_side, "time", clock)
     return clock
 
 
@@ -47,19 +49,19 @@ def test_compare_gives_median_and_range_of_the_ratios(bench, clock):
     calls = []
     ours = workload(clock, [99.0, 2.0, 1.0, 4.0], calls, "ours")
     theirs = workload(clock, [1.0, 6.0, 8.0, 8.0], calls, "theirs")
-    assert bench.compare(ours, theirs, 3) == {"ratio": 3.0, "low": 2.0, "high": 8.0, "n": 3}
+    assert bench.side_by_side.compare(ours, theirs, 3) == {"ratio": 3.0, "low": 2.0, "high": 8.0, "n": 3}
     # Warmed up once each, then in turns, each side first as often as the other.
     assert calls == ["ours", "theirs", "theirs", "ours", "ours", "theirs", "theirs", "ours"]
 
 
 def test_compare_counts_units_of_work(bench, clock):
     ours, theirs = (workload(clock, [each] * 3, [], "") for each in (10.0, 6.0))
-    assert bench.compare(ours, theirs, 2, ours_count=5)["ratio"] == pytest.approx(3.0)
+    assert bench.side_by_side.compare(ours, theirs, 2, ours_count=5)["ratio"] == pytest.approx(3.0)
 
 
 def test_cost_is_the_inverse_of_the_ratio(bench, clock):
     ours, theirs = (workload(clock, each, [], "") for each in ([1.0, 2.0, 1.0, 4.0], [1.0, 6.0, 8.0, 8.0]))
-    measured = bench.compare(ours, theirs, 3, cost=True)
+    measured = bench.side_by_side.compare(ours, theirs, 3, cost=True)
     assert measured == {
         "ratio": pytest.approx(1 / 3),
         "low": pytest.approx(1 / 8),
@@ -69,26 +71,27 @@ def test_cost_is_the_inverse_of_the_ratio(bench, clock):
 
 
 def test_compare_measures_real_time(bench):
-    measured = bench.compare(lambda: sum(range(20_000)), lambda: sum(range(400_000)), 9)
+    measured = bench.side_by_side.compare(lambda: sum(range(20_000)), lambda: sum(range(400_000)), 9)
     assert 2 < measured["ratio"] < 200
     assert 0 < measured["low"] <= measured["ratio"] <= measured["high"]
 
 
 def test_every_pair_says_what_it_compares(bench):
-    assert {"color_epoch", "fit_overhead_cost"} <= set(bench.PAIRS)
-    assert all(pair.__doc__ for pair in bench.PAIRS.values())
+    published = json.loads((BENCH.parent / "results" / "bench.json").read_text())
+    assert set(bench.run.PAIRS) == set(published["pairs"])
+    assert all(pair.__doc__ for pair in bench.run.PAIRS.values())
 
 
 def test_unknown_pair_ends_in_one_sentence(bench):
     done = subprocess.run([sys.executable, BENCH / "run.py", "color_epoch", "nonsense"], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert done.stderr == f"unknown pair nonsense, expected some of: {', '.join(bench.PAIRS)}\n"
+    assert done.stderr == f"unknown pair nonsense, expected some of: {', '.join(bench.run.PAIRS)}\n"
 
 
 def test_published_loop_trains_evaluates_and_draws(bench, tmp_path):
     torch.manual_seed(0)
-    loop = bench.PublishedLoop(128)
+    loop = bench.colors.PublishedLoop(128)
     before = [parameter.detach().clone() for parameter in loop.network.parameters()]
     error = loop.epoch(tmp_path / "map.png")
     assert math.isfinite(error)
@@ -108,7 +111,7 @@ def test_published_loop_trains_evaluates_and_draws(bench, tmp_path):
 
 def test_published_loop_learns(bench):
     torch.manual_seed(0)
-    loop = bench.PublishedLoop(256, batch_size=4)
+    loop = bench.colors.PublishedLoop(256, batch_size=4)
     errors = []
     for _ in range(2):
         errors.append(loop.evaluate())

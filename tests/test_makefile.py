@@ -12,9 +12,14 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOK = "notebooks/01_color_autoencoder.ipynb"
-RUN = "build/01_color_autoencoder.ipynb"
-FILMS = ("images/color_mse.mp4", "images/color_triplet.mp4")
-FRAMES = "images/frames/01_color_autoencoder"
+# What every notebook films.
+RUNS = {
+    "01_color_autoencoder": ["color_mse", "color_triplet"],
+    "03_digits_autoencoder": ["digits_plane"],
+    "04_digits_vae": ["vae_plane"],
+}
+FRAMES = {f"images/{film}.mp4": f"images/frames/{run}/{film}" for run, films in RUNS.items() for film in films}
+FILMS = tuple(FRAMES)
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt" or not shutil.which("make"), reason="there is no make"),
@@ -28,10 +33,13 @@ case "$*" in
 *nbconvert*)
     [ -e broken ] && exit 1
     for notebook; do :; done
-    for film in color_mse color_triplet; do
-        mkdir -p {frames}/$film
-        {python} -c 'from PIL import Image; import sys; Image.new("RGB", (16, 16)).save(sys.argv[1])' \\
-            {frames}/$film/0001.png
+    for folder in {frames}; do
+        case $folder in
+        */$(basename "$notebook" .ipynb)/*)
+            mkdir -p $folder
+            {python} -c 'from PIL import Image; import sys; Image.new("RGB", (16, 16)).save(sys.argv[1])' \\
+                $folder/0001.png
+        esac
     done
     cp "$notebook" build/
     ;;
@@ -52,7 +60,7 @@ def ready(repository):
     """A clone with an environment in which nothing is slow, and without films."""
     (repository / ".venv/bin").mkdir(parents=True)
     python = repository / ".venv/bin/python"
-    python.write_text(PYTHON.format(python=sys.executable, frames=FRAMES))
+    python.write_text(PYTHON.format(python=sys.executable, frames=" ".join(FRAMES.values())))
     python.chmod(0o755)
     (repository / ".venv/.ready").touch()
     for film in FILMS:
@@ -88,10 +96,10 @@ def make(folder: Path, *arguments: str, check: bool = False) -> subprocess.Compl
 
 
 def calls(folder: Path) -> list[str]:
-    """What was asked of Python: "run" for a run of the notebook, else the film that was made."""
+    """What was asked of Python: the notebook that was run, or the film that was made."""
     notes = folder / "calls.txt"
     lines = notes.read_text().splitlines() if notes.exists() else []
-    return ["run" if "nbconvert" in line else line.split()[-1] for line in lines]
+    return [Path(line.split()[-1]).stem if "nbconvert" in line else line.split()[-1] for line in lines]
 
 
 def test_help_lists_every_target(repository):
@@ -100,21 +108,27 @@ def test_help_lists_every_target(repository):
     assert sorted(shown) == sorted(set(phony) - {"all"})
 
 
-def test_fresh_clone_plans_to_run_the_notebook(repository):
+def test_these_are_the_notebooks():
+    assert {path.stem for path in (ROOT / "notebooks").glob("*.ipynb")} == set(RUNS)
+
+
+def test_fresh_clone_plans_to_run_the_notebooks(repository):
     plan = make(repository, "-n", check=True).stdout
     assert "-m venv .venv" in plan
     assert "-r requirements.txt" in plan
-    assert re.search(rf"nbconvert .*--execute .*--output-dir build {NOTEBOOK}", plan)
+    for run in RUNS:
+        assert re.search(rf"nbconvert .*--execute .*--output-dir build notebooks/{run}.ipynb", plan)
     assert "--inplace" not in plan
-    for film in FILMS:
-        assert f"-m chromae.frames {FRAMES}/{Path(film).stem} {film}" in plan
+    for film, frames in FRAMES.items():
+        assert f"-m chromae.frames {frames} {film}" in plan
     assert not (repository / ".venv").exists()
 
 
-def test_first_make_runs_the_notebook_once_and_makes_the_films(ready):
+def test_first_make_runs_every_notebook_once_and_makes_the_films(ready):
     make(ready, check=True)
-    assert sorted(calls(ready)) == sorted(["run", *FILMS])
-    assert calls(ready)[0] == "run"
+    assert sorted(calls(ready)) == sorted([*RUNS, *FILMS])
+    for film, frames in FRAMES.items():
+        assert calls(ready).index(Path(frames).parent.name) < calls(ready).index(film)
     for film in FILMS:
         assert b"moov" in (ready / film).read_bytes()
 
@@ -146,7 +160,7 @@ def test_other_files_leave_the_films_up_to_date(made, name):
 
 
 def test_missing_film_is_made_of_its_frames(made):
-    lost, kept = (made / film for film in FILMS)
+    lost, kept = (made / film for film in FILMS[:2])
     before = kept.stat().st_mtime
     lost.unlink()
     make(made, check=True)
@@ -160,12 +174,13 @@ def test_films_that_the_run_made_are_kept(ready):
     make(ready, check=True)
     forget(ready)
     now = time.time()
-    for path in (ready / FRAMES).rglob("*.png"):
+    for path in (ready / "images/frames").rglob("*.png"):
         os.utime(path, (now - 30, now - 30))
     for film in FILMS:
         (ready / film).write_bytes(b"filmed by the notebook")
         os.utime(ready / film, (now - 20, now - 20))
-    os.utime(ready / RUN, (now - 10, now - 10))
+    for run in RUNS:
+        os.utime(ready / f"build/{run}.ipynb", (now - 10, now - 10))
     make(ready, check=True)
     assert sorted(calls(ready)) == sorted(FILMS)
     assert {(ready / film).read_bytes() for film in FILMS} == {b"filmed by the notebook"}
@@ -177,7 +192,7 @@ def test_animations_leave_the_notebook_alone(ready):
     notebook.write_text("left by its reader")
     before = notebook.stat().st_mtime
     make(ready, "animations", check=True)
-    assert "run" in calls(ready)
+    assert Path(NOTEBOOK).stem in calls(ready)
     assert notebook.read_text() == "left by its reader"
     assert notebook.stat().st_mtime == before
 
@@ -185,7 +200,7 @@ def test_animations_leave_the_notebook_alone(ready):
 def test_failed_run_is_no_run(ready):
     (ready / "broken").touch()
     assert make(ready).returncode != 0
-    assert not (ready / RUN).exists()
+    assert not list((ready / "build").glob("*.ipynb"))
     (ready / "broken").unlink()
     make(ready, check=True)
     assert make(ready, "-q").returncode == 0

@@ -10,7 +10,7 @@ import sysconfig
 import nbformat
 import pytest
 
-from chromae.settings import ROOT
+from chromae.settings import ROOT, data_folder
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -42,6 +42,7 @@ def test_runs_in_the_fast_preset_from_a_bare_clone(path, clone, tmp_path):
         "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(temp),
         "TQDM_DISABLE": "1",
+        "CHROMAE_DATA": str(data_folder()),  # fetched once for all clones
     }
     command = [sys._base_executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", executed]
     run = subprocess.run(

@@ -18,13 +18,13 @@ VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY = "#D55E00", "#0072B2", "#009E73", 
 INK = "#222222"
 
 
-def style() -> None:
+def style(quality: int = 70) -> None:
     """Set the one figure style: colour-blind-safe, light, readable in a talk.
 
-    In a notebook, figures are kept as JPEG: colour gradients in a third of PNG's room.
+    In a notebook, figures are kept as JPEG of this quality: colour gradients in a third of PNG's room.
     """
     if get_ipython() is not None:
-        set_matplotlib_formats("jpeg", bbox_inches="tight", pil_kwargs={"quality": 70})
+        set_matplotlib_formats("jpeg", bbox_inches="tight", pil_kwargs={"quality": quality})
     plt.rcParams.update(
         {
             "axes.prop_cycle": cycler(color=[VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY]),

@@ -1,0 +1,28 @@
+"""Both sides of a pair in turns, in one process, on one machine: what is measured is their ratio."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def seconds(function: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def compare(
+    ours: Callable[[], object], theirs: Callable[[], object], rounds: int, *, ours_count: int = 1, cost: bool = False
+) -> dict:
+    """Run both in turns, first once each to warm up; the ratio of every round's times, its median and its range.
+
+    `ours_count` says how many of their units of work one call of ours does.
+    """
+    ours(), theirs()
+    ratios = []
+    for turn in range(rounds):
+        first, second = (ours, theirs) if turn % 2 else (theirs, ours)
+        times = {first: seconds(first), second: seconds(second)}
+        ratio = times[theirs] * ours_count / times[ours]
+        ratios.append(1 / ratio if cost else ratio)
+    return {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "n": rounds}
