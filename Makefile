@@ -58,11 +58,9 @@ build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
 	@mkdir -p build
 	TQDM_DISABLE=1 CHROMAE_RESULTS=$(CURDIR)/build/results $(EXECUTE) --output-dir build $<
 
-$(FILMS_01): images/%.mp4: build/01_color_autoencoder.ipynb
-	$(RUN) -m chromae.frames images/frames/01_color_autoencoder/$* $@
+$(FILMS_01): build/01_color_autoencoder.ipynb
+$(FILMS_03): build/03_digits_autoencoder.ipynb
+$(FILMS_04): build/04_digits_vae.ipynb
 
-$(FILMS_03): images/%.mp4: build/03_digits_autoencoder.ipynb
-	$(RUN) -m chromae.frames images/frames/03_digits_autoencoder/$* $@
-
-$(FILMS_04): images/%.mp4: build/04_digits_vae.ipynb
-	$(RUN) -m chromae.frames images/frames/04_digits_vae/$* $@
+$(FILMS_01) $(FILMS_03) $(FILMS_04):
+	$(RUN) -m chromae.frames images/frames/$(basename $(<F))/$(basename $(@F)) $@

@@ -38,8 +38,8 @@ def iwae_5000() -> dict:
     Ours decodes in bfloat16 where the hardware has it; the estimates must agree.
     """
     torch.manual_seed(0)
-    model = vae.VAE(dense.encoder((1, 28, 28), [500, 500], 40), dense.decoder(20, [500, 500], (1, 28, 28)))
-    images = torch.rand(32, 1, 28, 28)
+    model = _mlp()
+    images = torch.rand(32, *SHAPE)
 
     @torch.no_grad()
     def theirs() -> torch.Tensor:
@@ -64,14 +64,16 @@ def iwae_5000() -> dict:
 
 def vae_mlp_train() -> dict:
     """Training a 2 × 500 VAE on digits, in images a second: `fit` against a plain loop, at equal losses."""
-    return _vae_train(
-        lambda: vae.VAE(dense.encoder(SHAPE, [500, 500], 40), dense.decoder(20, [500, 500], SHAPE)), digits=12_800
-    )
+    return _vae_train(_mlp, digits=12_800)
 
 
 def vae_conv_train() -> dict:
     """The same for the shallow convolutional VAE."""
     return _vae_train(lambda: vae.VAE(conv.shallow_encoder(40), conv.shallow_decoder(20)), digits=2_560)
+
+
+def _mlp() -> vae.VAE:
+    return vae.VAE(dense.encoder(SHAPE, [500, 500], 40), dense.decoder(20, [500, 500], SHAPE))
 
 
 def _vae_train(make: Callable[[], nn.Module], digits: int) -> dict:

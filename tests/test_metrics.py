@@ -108,3 +108,24 @@ def test_pca_errors_equal_scikit_learn(n, seed):
 def test_pca_errors_wants_no_more_numbers_than_pixels():
     with pytest.raises(ValueError, match="sizes holds 7, expected at most the 6"):
         metrics.pca_errors(torch.rand(5, 6), torch.rand(5, 6), [7])
+
+
+class Halves(torch.nn.Module):
+    """Codes that are half of every pixel."""
+
+    def encode(self, x):
+        assert len(x) <= 4
+        return x.flatten(1) / 2
+
+
+def test_embed_reads_bytes_as_parts_of_255_a_few_rows_at_a_time():
+    images = torch.arange(22, dtype=torch.uint8).view(11, 1, 1, 2)
+    assert torch.equal(metrics.embed(Halves(), images, rows=4), images.flatten(1) / 255 / 2)
+
+
+@given(st.integers(1, 9), st.integers(1, 7), st.integers(0, 1000))
+def test_nearest_mse_equals_its_definition(n, m, seed):
+    random = torch.Generator().manual_seed(seed)
+    images, others = (torch.rand(size, 1, 3, 2, generator=random, dtype=torch.float64) for size in (n, m))
+    errors = (images[:, None] - others).square().mean((2, 3, 4))
+    assert torch.allclose(metrics.nearest_mse(images, others, rows=4), errors.min(1).values)

@@ -9,6 +9,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from matplotlib import colors
 from matplotlib.collections import LineCollection, PathCollection
 from PIL import Image
@@ -147,3 +148,15 @@ def test_publish_keeps_the_earlier_figure_on_a_full_disk(axes, tmp_path):
     with pytest.raises(OSError, match="No space left on device"):
         plots.publish(axes.figure, path)
     assert path.read_bytes() == before
+
+
+def test_ink_turns_white_strokes_into_ink_on_paper(axes):
+    digits = torch.zeros(4, 1, 6, 5)
+    digits[1] = 1
+    plots.ink(axes, digits, columns=2, rows=["first", "second"])
+    (image,) = axes.images
+    assert image.get_array().shape[:2] == (12, 10)
+    assert (image.get_array()[:6, :5] == 255).all()
+    assert (image.get_array()[:6, 5:] == 0).all()
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "second"]
+    assert list(axes.get_yticks()) == [3, 9]

@@ -126,3 +126,13 @@ def test_bad_input_is_one_sentence_before_anything_runs(tmp_path):
     (tmp_path / "seed=0_x=2.json").write_text(json.dumps({"arguments": {"x": 3, "seed": 0}}))
     with pytest.raises(ValueError, match=r"holds a run with other arguments.*remove it"):
         study.run(square, [{"x": 2}], [0], tmp_path)
+
+
+def test_values_and_metrics_of_records(tmp_path):
+    records = study.run(square, CASES, [0, 1], tmp_path, jobs=1)
+    assert study.values(records, "square").tolist() == [4, 5, 25, 26]
+    mirrored = study.metric(records, "square", "points", sign=-1)
+    assert mirrored["value"] == -15
+    assert mirrored["n"] == 4
+    assert mirrored["spread"] == study.metric(records, "square", "points")["spread"] > 0
+    assert mirrored["preset"] == "standard"

@@ -1,11 +1,12 @@
 """All that a training run needs to go on where it stopped."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import nn
+
+from chromae import files
 
 
 @dataclass
@@ -23,11 +24,11 @@ class State:
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, to a temporary name first: a kill leaves the old file or the new one."""
-        part = Path(f"{path}.part")
-        part.parent.mkdir(parents=True, exist_ok=True)
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         saved = {"recipe": self.recipe, "epoch": self.epoch, "history": self.history}
-        torch.save(saved | {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}, part)
-        os.replace(part, path)
+        with files.replacing(path) as part:
+            torch.save(saved | {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}, part)
 
     def load(self, path: str | Path) -> None:
         """Go back to a checkpoint. Raises ValueError, before anything changes, if it has another recipe."""

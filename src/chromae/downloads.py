@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from tqdm import tqdm
 
-from chromae import settings
+from chromae import files, settings
 
 Arrays = dict[str, UInt8[np.ndarray, "..."]]
 
@@ -60,9 +60,8 @@ def load(name: str, folder: Path | None = None) -> Arrays:
             print(f"{path.name} is broken ({error}): moved to {aside.name}, fetching it again")
     folder.mkdir(parents=True, exist_ok=True)
     arrays = _fetch(name, path)
-    part = path.with_name(f"{name}.part.npz")
-    np.savez(part, **arrays)
-    os.replace(part, path)
+    with files.replacing(path) as part, part.open("wb") as stream:
+        np.savez(stream, **arrays)
     return arrays
 
 

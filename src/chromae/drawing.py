@@ -1,4 +1,7 @@
-"""What a film's frame looks like: titled pictures in a row over a strip of curves. Plain Pillow, a few milliseconds."""
+"""What a film's frame looks like: titled pictures in a row over a strip of curves; the pictures of a latent plane.
+
+Plain Pillow: a frame takes milliseconds.
+"""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence

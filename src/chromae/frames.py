@@ -15,6 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from chromae import files
+
 FPS = 24
 # To an even size, then to colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers.
 COLOR_CHAIN = (
@@ -38,12 +40,10 @@ def save(image: UInt8[np.ndarray, "height width 3"], folder: Path, number: int) 
     Raises OSError, in one sentence, if it cannot be written (a full disk); the frames before it stay.
     """
     path = folder / f"{number:04d}.png"
-    part = path.with_name(path.name + ".part")
     try:
-        Image.fromarray(np.asarray(image)).save(part, format="png", compress_level=1)
-        os.replace(part, path)
+        with files.replacing(path) as part:
+            Image.fromarray(np.asarray(image)).save(part, format="png", compress_level=1)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise OSError(
             error.errno, f"frame {number} was not written ({error.strerror}); those before it stay", str(path)
         ) from None
@@ -62,17 +62,14 @@ def film(folder: Path, path: Path, fps: int = FPS) -> Path:
         raise FileNotFoundError(
             f"no frames (*.png) in {folder} to make {path.name} of: run the notebook that draws them"
         )
-    part = path.with_name(f"{path.stem}.part.mp4")
     try:
-        _encode(frames, fps, part)
-        os.replace(part, path)
+        with files.replacing(path) as part:
+            _encode(frames, fps, part)
     except (RuntimeError, OSError) as error:
         raise RuntimeError(
             f"{path.name} was not made, its {len(frames)} frames stay in {folder}: with a working ffmpeg "
             f"(`pip install imageio-ffmpeg` brings one), `make animations` films them ({error})"
         ) from error
-    finally:
-        part.unlink(missing_ok=True)
     return path
 
 
@@ -86,8 +83,8 @@ def _encode(frames: list[Path], fps: int, path: Path) -> None:
     height, width, _ = _read(frames[0]).shape
     ffmpeg = os.environ.get("IMAGEIO_FFMPEG_EXE") or shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
-    target = ["-c:v", "libx264", "-crf", "16", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
-    command = [ffmpeg, "-y", "-v", "error", *source, "-vf", COLOR_CHAIN, *target, str(path)]
+    target = ["-c:v", "libx264", "-crf", "23", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
+    command = [ffmpeg, "-y", "-v", "error", *source, "-vf", COLOR_CHAIN, *target, "-f", "mp4", str(path)]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         try:

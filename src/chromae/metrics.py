@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from chromae import settings
@@ -70,6 +70,22 @@ def iwae(
 def active_units(model: nn.Module, x: Float[Tensor, "n *shape"], threshold: float = 0.01) -> int:
     """How many latents' posterior means vary over the data by more than `threshold` (Burda et al. 2015, app. C)."""
     return int((model.encode(x).var(0) > threshold).sum())
+
+
+@torch.no_grad()
+def embed(model: nn.Module, images: UInt8[Tensor, "n *shape"], rows: int = 1000) -> Float[Tensor, "n d"]:
+    """The codes of 8-bit images, `rows` at a time: what `model.encode` makes of them in [0, 1]."""
+    return torch.cat([model.encode(part / 255) for part in images.split(rows)])
+
+
+@torch.no_grad()
+def nearest_mse(
+    images: Float[Tensor, "n *shape"], others: Float[Tensor, "m *shape"], rows: int = 250
+) -> Float[Tensor, " n"]:
+    """MSE of every image to the nearest of the others: how far a sample is from all that was learnt from."""
+    pool = others.flatten(1)
+    parts = images.flatten(1).split(rows)
+    return torch.cat([torch.cdist(part, pool).min(1).values.square() / pool.shape[1] for part in parts])
 
 
 def knn(

@@ -1,6 +1,5 @@
 """The figures that notebooks share, in one style."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
+from torch import Tensor
+
+from chromae import drawing, files
 
 # Okabe and Ito's colour-blind-safe palette (https://jfly.uni-koeln.de/color/).
 VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
@@ -80,6 +82,22 @@ def picture(axes: Axes, image: UInt8[np.ndarray, "height width 3"], title: str =
     axes.spines[:].set_visible(False)
 
 
+def ink(
+    axes: Axes,
+    images: Float[Tensor, "n 1 height width"],
+    columns: int,
+    title: str = "",
+    gap: int = 0,
+    rows: Sequence[str] = (),
+) -> None:
+    """Images in [0, 1], white strokes on black such as MNIST's, as one sheet of ink on paper; `rows` names its rows."""
+    sheet = drawing.sheet(1 - images, columns, gap)
+    picture(axes, sheet, title)
+    if rows:
+        axes.set_yticks((np.arange(len(rows)) + 0.5) * len(sheet) / len(rows), rows)
+        axes.tick_params(length=0)
+
+
 def caption(figure: Figure, text: str) -> None:
     """A small line under a figure: which data, which preset, how many seeds."""
     figure.supxlabel(text, fontsize=8, color="#777777", x=0.99, ha="right")
@@ -87,6 +105,5 @@ def caption(figure: Figure, text: str) -> None:
 
 def publish(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, to a temporary name first."""
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", metadata={"Software": None})
-    os.replace(part, path)
+    with files.replacing(path) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})

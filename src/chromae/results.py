@@ -1,7 +1,6 @@
 """results/NN_topic.json: the numbers a run publishes, and README, which shows them."""
 
 import json
-import os
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from chromae import settings
+from chromae import files, settings
 
 
 def metric(values: float | Sequence[float], unit: str) -> dict:
@@ -43,9 +42,8 @@ def write(
 
 def write_json(path: Path, record: dict) -> Path:
     """Write a record under a temporary name, then rename it."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(part, path)
+    with files.replacing(path) as part:
+        part.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     return path
 
 
@@ -78,7 +76,6 @@ def fill(text: str, folder: Path) -> str:
 
 if __name__ == "__main__":
     readme = settings.ROOT / "README.md"
-    part = readme.with_name("README.md.part")
     filled = fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
-    part.write_text(filled, encoding="utf-8")
-    os.replace(part, readme)
+    with files.replacing(readme) as part:
+        part.write_text(filled, encoding="utf-8")

@@ -21,7 +21,7 @@ from chromae.color import hsv_to_rgb
 KINDS = ("triangle", "circle", "square", "star", "ring", "cross")
 SOURCE_KINDS = KINDS[:3]
 SYMMETRY = {"triangle": 3, "circle": 1, "square": 4, "star": 5, "ring": 1, "cross": 4}  # turns that look the same
-BLOCK, CHUNK = 64, 16  # images, and of those images of one kind, at once: small enough for a core's caches
+BLOCK, CHUNK = 128, 16  # images, and of those images of one kind, at once: they stay in caches, for few calls
 
 
 class Factors(NamedTuple):
@@ -44,7 +44,7 @@ def factors(
 ) -> Factors:
     """n random shapes, wholly inside their images; everything is uniform in its range.
 
-    Colours have any hue and saturation and value in [0.6, 1]; grounds are grey in the range `background`.
+    Colours are `vivid`; grounds are grey in the range `background`.
     Raises ValueError for an empty or unknown kind and for ranges out of order or out of bounds.
     """
     _check_ranges(kinds, radius, background)
@@ -52,18 +52,22 @@ def factors(
     uniform = torch.rand(n, 9, generator=generator, device=device)
     indices = torch.tensor([KINDS.index(kind) for kind in kinds], device=device)
     kind = indices[(uniform[:, 0] * len(kinds)).long()]
-    hsv = torch.stack([uniform[:, 1], 0.6 + 0.4 * uniform[:, 2], 0.6 + 0.4 * uniform[:, 3]], dim=1)
     grey = background[0] + (background[1] - background[0]) * uniform[:, 4]
     size = radius[0] + (radius[1] - radius[0]) * uniform[:, 5]
     turns = torch.tensor([SYMMETRY[name] for name in KINDS], device=device)[kind]
     return Factors(
         kind=kind,
-        color=hsv_to_rgb(hsv),
+        color=vivid(uniform[:, 1:4]),
         background=grey[:, None].expand(-1, 3).contiguous(),
         center=size[:, None] + (1 - 2 * size[:, None]) * uniform[:, 6:8],
         radius=size,
         angle=2 * math.pi * uniform[:, 8] / turns,
     )
+
+
+def vivid(uniform: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
+    """RGB of three uniform numbers each: any hue, saturation and value in [0.6, 1]."""
+    return hsv_to_rgb(torch.cat([uniform[:, :1], 0.6 + 0.4 * uniform[:, 1:]], dim=1))
 
 
 def draw(
@@ -81,27 +85,29 @@ def draw(
         if value.numel() and not (value.min() >= 0 and value.max() <= 1):
             raise ValueError(f"{name} has values from {value.min():g} to {value.max():g}, expected RGB in [0, 1]")
     image = shapes.color.new_empty(len(shapes.kind), 3, size, size) if out is None else out
+    scratch = image.new_empty(2, min(BLOCK, len(image)), size, size)
     for block in _slices(0, len(image), BLOCK):
         part = Factors(*(factor[block] for factor in shapes))
-        contrast, ground = ((part.color - part.background)[:, :, None, None], part.background[:, :, None, None])
-        torch.mul(_covered(part, size)[:, None], contrast, out=image[block]).add_(ground)
+        distance = _distances(part, size, scratch[:, : len(part.kind)])
+        contrast, middle = part.background - part.color, (part.background + part.color) / 2
+        torch.mul(distance[:, None], contrast[:, :, None, None], out=image[block]).add_(middle[:, :, None, None])
     return image
 
 
-def _covered(shapes: Factors, size: int) -> Float[Tensor, "n size size"]:
-    """How much of every pixel the shapes cover, in [0, 1]: kind by kind, then back in order."""
+def _distances(shapes: Factors, size: int, scratch: Float[Tensor, "2 n size size"]) -> Float[Tensor, "n size size"]:
+    """Pixels from every pixel's centre to the edge, negative inside, cut to [-½, ½]: kind by kind, then in order."""
+    by_kind, in_order = scratch
     order = shapes.kind.argsort(stable=True)
     kind, _, _, center, radius, angle = (factor[order] for factor in shapes)
     pixels = torch.arange(size, device=kind.device) + 0.5
     x, y = pixels - size * center[:, :1], pixels - size * center[:, 1:]
-    covered = x.new_empty(len(kind), size, size)
     start = 0
     for index, count in enumerate(kind.bincount(minlength=len(KINDS)).tolist()):
         for chunk in _slices(start, start + count, CHUNK):
             distance = DISTANCES[KINDS[index]](x[chunk], y[chunk], size * radius[chunk], angle[chunk])
-            torch.clamp(distance.neg_().add_(0.5), 0, 1, out=covered[chunk])
+            torch.clamp(distance, -0.5, 0.5, out=by_kind[chunk])
         start += count
-    return covered.index_select(0, order.argsort())
+    return torch.index_select(by_kind, 0, order.argsort(), out=in_order)
 
 
 def _slices(start: int, stop: int, length: int) -> list[slice]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import joblib
+import numpy as np
+from jaxtyping import Float
 from tqdm import tqdm
 
 from chromae import results, settings
@@ -25,8 +27,7 @@ def run(
 
     A record in `folder` holds arguments, metrics, preset, device, seconds and versions, under a name made of the
     arguments. A run that has one is not run again: stop and call again to go on, delete a record to run it anew.
-    Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an accelerator; inside
-    `joblib.parallel_config(backend="ray")` or `"dask"` on that cluster.
+    Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an accelerator.
 
     Raises ValueError for arguments that JSON cannot hold, or two cases under one name.
     """
@@ -60,25 +61,31 @@ def name(arguments: Mapping) -> str:
     return re.sub(r"[^\w=.-]+", "-", "_".join(f"{key}={value}" for key, value in shown.items()))
 
 
-def metric(records: Iterable[Record], key: str, unit: str) -> dict:
+def values(records: Sequence[Record], key: str) -> Float[np.ndarray, " n"]:
+    """One of the numbers of every record."""
+    return np.array([record["metrics"][key] for record in records])
+
+
+def metric(records: Sequence[Record], key: str, unit: str, sign: int = 1) -> dict:
     """A metric of these records for `results.write`: mean and spread, with the preset and device that made them."""
-    records = list(records)
-    made = {part: ", ".join(sorted({record[part] for record in records})) for part in ("preset", "device")}
-    return results.metric([record["metrics"][key] for record in records], unit) | made
+    return results.metric(sign * values(records, key), unit) | _made(records)
 
 
-def where(records: Iterable[Record], **arguments: object) -> list[Record]:
+def where(records: Sequence[Record], **arguments: object) -> list[Record]:
     """The records with these arguments."""
     return [record for record in records if record["arguments"].items() >= arguments.items()]
 
 
-def origin(records: Iterable[Record]) -> str:
+def origin(records: Sequence[Record]) -> str:
     """Where these records come from, for a caption: "9 runs, preset standard, 4 minutes each on CPU (…)"."""
-    records = list(records)
     minutes = sum(record["seconds"] for record in records) / len(records) / 60
     each = f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
-    made = metric([record | {"metrics": {"": 0}} for record in records], "", "")
+    made = _made(records)
     return f"{len(records)} runs, preset {made['preset']}, {each} each on {made['device']}"
+
+
+def _made(records: Sequence[Record]) -> dict[str, str]:
+    return {part: ", ".join(sorted({record[part] for record in records})) for part in ("preset", "device")}
 
 
 def _run(function: Callable[..., Mapping[str, float]], arguments: dict, path: Path) -> None:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 
 from chromae.color import hsv_to_rgb, rgb_to_hsv
-from chromae.shapes import Factors, draw
+from chromae.shapes import Factors, draw, vivid
 
 View = Callable[[Factors, Generator], Factors]
 
@@ -28,8 +28,7 @@ def crop(shapes: Factors, generator: Generator, smallest: float = 0.5) -> Factor
 
 def recolor(shapes: Factors, generator: Generator) -> Factors:
     """Another colour of the same distribution as `shapes.factors` draws."""
-    hue, saturation, value = _uniform(shapes, generator, 3)
-    return shapes._replace(color=hsv_to_rgb(torch.stack([hue, 0.6 + 0.4 * saturation, 0.6 + 0.4 * value], dim=1)))
+    return shapes._replace(color=vivid(torch.stack(_uniform(shapes, generator, 3), dim=1)))
 
 
 def rotate(shapes: Factors, generator: Generator) -> Factors:

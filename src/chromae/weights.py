@@ -1,6 +1,5 @@
 """Weights worth keeping: small files that any model of the same shape reads."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -8,13 +7,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from chromae import files
+
 
 def save(model: nn.Module, path: Path) -> Path:
     """Write a model's weights in half precision, to a temporary name first; returns the path."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    save_file({name: value.detach().half().cpu().contiguous() for name, value in model.state_dict().items()}, part)
-    os.replace(part, path)
+    with files.replacing(path) as part:
+        save_file({name: value.half().cpu().contiguous() for name, value in model.state_dict().items()}, part)
     return path
 
 

@@ -1,11 +1,12 @@
 """The colour autoencoder: three numbers squeezed through two."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+
+from chromae.models import dense
 
 
 class ColorAutoencoder(nn.Module):
@@ -35,7 +36,7 @@ class ColorAutoencoder(nn.Module):
 
 
 def _mlp(sizes: Sequence[int]) -> nn.Module:
-    layers = [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), nn.SiLU())][:-1]
+    layers = dense.layers(sizes, nn.SiLU)
     return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
 
 

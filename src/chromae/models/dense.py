@@ -9,15 +9,16 @@ from torch import nn
 
 def encoder(shape: Sequence[int], hidden: Sequence[int], out: int, activation: type[nn.Module] = nn.ReLU) -> nn.Module:
     """Image of `shape` → hidden layers → `out` numbers (2 · latent for a VAE)."""
-    return nn.Sequential(nn.Flatten(), *_layers([math.prod(shape), *hidden, out], activation))
+    return nn.Sequential(nn.Flatten(), *layers([math.prod(shape), *hidden, out], activation))
 
 
 def decoder(
     latent: int, hidden: Sequence[int], shape: Sequence[int], activation: type[nn.Module] = nn.ReLU
 ) -> nn.Module:
     """`latent` numbers → hidden layers → logits of an image of `shape`."""
-    return nn.Sequential(*_layers([latent, *hidden, math.prod(shape)], activation), nn.Unflatten(1, tuple(shape)))
+    return nn.Sequential(*layers([latent, *hidden, math.prod(shape)], activation), nn.Unflatten(1, tuple(shape)))
 
 
-def _layers(sizes: Sequence[int], activation: type[nn.Module]) -> list[nn.Module]:
+def layers(sizes: Sequence[int], activation: type[nn.Module]) -> list[nn.Module]:
+    """Affine maps between these sizes, an activation after each but the last."""
     return [layer for pair in pairwise(sizes) for layer in (nn.Linear(*pair), activation())][:-1]

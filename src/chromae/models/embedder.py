@@ -1,8 +1,8 @@
 """Convolutional embeddings of shapes, for contrastive learning."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -30,11 +30,13 @@ class Embedder(nn.Module):
         return self.encode(images)
 
 
-def contrastive(loss, view_axis: int = 1):
-    """Objective of an embedder on pairs: `loss(anchor, positive)` of batches n × 2 × 3 × h × w."""
+def contrastive(
+    loss: Callable[[Tensor, Tensor], Tensor],
+) -> Callable[[nn.Module, Float[Tensor, "n 2 3 height width"]], dict[str, Tensor]]:
+    """Objective of an embedder on pairs: `loss(anchor, positive)` of their embeddings."""
 
-    def objective(model: nn.Module, pairs: Float[Tensor, "n 2 3 height width"]) -> dict[str, torch.Tensor]:
-        anchor, positive = model.encode(pairs.flatten(0, 1)).float().unflatten(0, (-1, 2)).unbind(view_axis)
+    def objective(model: nn.Module, pairs: Float[Tensor, "n 2 3 height width"]) -> dict[str, Tensor]:
+        anchor, positive = model.encode(pairs.flatten(0, 1)).float().unflatten(0, (-1, 2)).unbind(1)
         return {"loss": loss(anchor, positive)}
 
     return objective
