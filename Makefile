@@ -9,11 +9,12 @@ STRIP := $(VENV)/bin/nbstripout --keep-output --keep-count --keep-id \
 	--extra-keys "metadata.widgets metadata.language_info cell.metadata.execution cell.metadata.collapsed"
 
 NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
+SHAPES ?= 50000
 FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
 FILMS_03 := images/digits_plane.mp4
 FILMS_04 := images/vae_plane.mp4
 
-.PHONY: all help animations notebooks data test bench clean
+.PHONY: all help animations notebooks data shapes test bench clean
 .DELETE_ON_ERROR:
 all: animations
 
@@ -31,6 +32,9 @@ notebooks: $(READY)  ## publish: run every notebook in place, then renew the num
 
 data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what they need, too)
 	$(RUN) -m chromae.downloads
+
+shapes: $(READY)  ## save 50,000 drawn shapes as PNGs in data/shapes (no notebook needs them; SHAPES=100 saves fewer)
+	$(RUN) -m chromae.shapes data/shapes $(SHAPES)
 
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
 	$(RUN) -m ruff check .

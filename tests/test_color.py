@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromae.color import hsv_to_rgb, rgb_to_hsl, rgb_to_hsv
+from chromae.color import delta_e, hsv_to_rgb, rgb_to_hsl, rgb_to_hsv, rgb_to_oklab
 from chromae.models.color import ColorAutoencoder, color_map, to_image, unit_square
 
 CORNERS = [tuple(map(float, corner)) for corner in itertools.product((0, 1), repeat=3)]
@@ -170,3 +170,40 @@ def test_rgb_to_hsv_equals_colorsys(rgb):
     expected = colorsys.rgb_to_hsv(*rgb)
     assert (found[0].item() - expected[0] + 0.5) % 1 - 0.5 == pytest.approx(0, abs=1e-6)
     assert found[1:].tolist() == pytest.approx(expected[1:], abs=1e-9)
+
+
+# CSS Color 4's own sample code, rounded as browsers show it: oklch or oklab of named colours.
+@pytest.mark.parametrize(
+    ("rgb", "lab"),
+    [
+        ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0)),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        ((1.0, 0.0, 0.0), (0.62796, 0.22486, 0.12585)),
+        ((0.0, 1.0, 0.0), (0.86644, -0.23389, 0.17950)),
+        ((0.0, 0.0, 1.0), (0.45201, -0.03246, -0.31153)),
+    ],
+)
+def test_oklab_of_pure_colors(rgb, lab):
+    assert torch.allclose(rgb_to_oklab(torch.tensor(rgb)), torch.tensor(lab), atol=2e-4)
+
+
+@given(st.floats(0.0, 1.0))
+def test_oklab_of_a_grey_has_no_color(level):
+    lightness, a, b = rgb_to_oklab(torch.full((3,), level, dtype=torch.float64))
+    assert 0 <= lightness <= 1 + 1e-6
+    assert abs(a) < 1e-4
+    assert abs(b) < 1e-4
+
+
+def test_oklab_gradients_are_finite():
+    rgb = torch.tensor([[0.01, 0.5, 1.0], [1 / 255, 0.0, 0.0]], requires_grad=True)
+    rgb_to_oklab(rgb).sum().backward()
+    assert rgb.grad.isfinite().all()
+
+
+@given(COLORS, COLORS)
+def test_delta_e_is_a_distance(one, other):
+    one, other = (torch.tensor(color, dtype=torch.float64) for color in (one, other))
+    assert delta_e(one, one) == 0
+    assert delta_e(one, other) == delta_e(other, one) >= 0
+    assert delta_e(torch.zeros(3), torch.ones(3)).item() == pytest.approx(1, abs=1e-3)

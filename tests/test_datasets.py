@@ -5,7 +5,9 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chromae.datasets import color_triplets, colors, dequantise, drawn
+from chromae import shapes, views
+from chromae.datasets import color_triplets, colors, dequantise, drawn, shape_images, shape_pairs
+from chromae.datasets import shapes as shape_set
 
 
 def seeded(seed):
@@ -85,3 +87,29 @@ def test_drawn_images_come_from_the_set_as_a_seed_says():
     assert {tuple(image.flatten().tolist()) for image in first} == {
         tuple(image.flatten().tolist()) for image in images / 255
     }
+
+
+def test_a_set_of_shapes_comes_with_its_factors_and_is_the_same_for_a_seed():
+    first, again, other = (shape_set(300, seed, size=16) for seed in (1, 1, 2))
+    assert first.images.shape == (300, 3, 16, 16)
+    assert first.images.dtype == torch.uint8
+    assert torch.equal(first.images, again.images)
+    assert not torch.equal(first.images, other.images)
+    exact = shapes.draw(first.factors, 16)
+    assert (first.images / 255 - exact).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_sets_and_streams_of_shapes_take_other_ranges():
+    def make(n, generator):
+        return shapes.factors(n, generator, kinds=["ring"], background=(0.5, 0.5))
+
+    assert set(shape_set(20, size=8, make=make).factors.kind.tolist()) == {shapes.KINDS.index("ring")}
+    images = shape_images(8, make)(5, seeded(0))
+    assert images.shape == (5, 3, 8, 8)
+    assert torch.allclose(images[:, :, 0, 0], torch.tensor(0.5))
+
+
+def test_pairs_of_shapes_are_views_of_one():
+    anchors, positives = shape_pairs((views.recolor,), size=24)(6, seeded(0)).unbind(1)
+    assert torch.allclose(anchors[:, :, 0, 0], positives[:, :, 0, 0])  # the ground stays
+    assert not torch.allclose(anchors, positives)

@@ -106,8 +106,37 @@ def test_pca_errors_equal_scikit_learn(n, seed):
 
 
 def test_pca_errors_wants_no_more_numbers_than_pixels():
-    with pytest.raises(ValueError, match="sizes holds 7, expected at most the 6"):
-        metrics.pca_errors(torch.rand(5, 6), torch.rand(5, 6), [7])
+    with pytest.raises(ValueError, match="sizes holds 7, expected at most 6: train has 9 examples of 6 numbers"):
+        metrics.pca_errors(torch.rand(9, 6), torch.rand(9, 6), [7])
+
+
+def test_pca_errors_of_large_images_are_those_of_an_exact_svd():
+    random = torch.Generator().manual_seed(0)
+    axes, scales = torch.randn(40, 5000, generator=random), torch.arange(1.0, 41).flip(0)
+    train, test = ((torch.randn(n, 40, generator=random) * scales) @ axes for n in (200, 50))
+    found = metrics.pca_errors(train, test, [0, 3, 10])
+    exact = torch.linalg.svd(train - train.mean(0), full_matrices=False).Vh
+    for size in (0, 3, 10):
+        left = (test - train.mean(0)) - (test - train.mean(0)) @ exact[:size].T @ exact[:size]
+        assert found[size] == pytest.approx(left.square().mean().item(), rel=1e-3)
+
+
+@given(st.integers(4, 12), st.integers(1, 3), st.integers(0, 1000))
+def test_retrieval_counts_neighbours_of_the_same_label(n, k, seed):
+    random = torch.Generator().manual_seed(seed)
+    embeddings = torch.randn(n, 4, generator=random)
+    labels = torch.randint(3, (n,), generator=random)
+    cosines = torch.nn.functional.cosine_similarity(embeddings[:, None], embeddings[None], dim=2)
+    nearest = cosines.fill_diagonal_(-2).topk(k).indices
+    assert torch.equal(metrics.neighbors(embeddings, k), nearest)
+    expected = (labels[nearest] == labels[:, None]).double().mean().item()
+    assert metrics.retrieval(embeddings, labels, k) == expected
+    assert metrics.retrieval(7 * embeddings, torch.zeros(n), k) == 1  # lengths do not matter
+
+
+def test_neighbors_wants_more_embeddings_than_neighbors():
+    with pytest.raises(ValueError, match="embeddings has 5 rows, expected more than k = 5"):
+        metrics.neighbors(torch.rand(5, 2))
 
 
 class Halves(torch.nn.Module):

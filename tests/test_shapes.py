@@ -1,6 +1,8 @@
 """Shapes: their pictures against Pillow's, their factors within bounds, their files."""
 
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from chromae import shapes
+from chromae.color import rgb_to_hsv
 
 FINE = 16  # Pillow's pixels to one of ours, each way
 
@@ -118,6 +121,36 @@ def test_factors_are_uniform_in_their_ranges():
     assert made.color.amax(1).min() >= 0.6 - 1e-6
 
 
+@pytest.mark.parametrize("hues", [1, 3, 8])
+def test_hues_are_as_many_as_asked_and_equally_far_apart(hues):
+    made = shapes.factors(500, seeded(0), hues=hues)
+    found = (hues * rgb_to_hsv(made.color)[:, 0]).double()
+    assert (found - found.round()).abs().max() < 1e-4
+    assert set((found.round() % hues).tolist()) == set(range(hues))
+
+
+def test_colors_stay_in_range_at_the_edges_of_the_cube():
+    """A picture is a mixture of two colours: rounding must not carry it beyond them, or `fit` would refuse it."""
+    levels = torch.tensor([0.0, 1e-9, 0.1, 0.3, 0.7, 1 - 2**-24, 1.0])
+    color, ground = torch.cartesian_prod(levels, levels).T
+    made = shapes.factors(len(color), seeded(0))
+    made = made._replace(color=color[:, None].expand(-1, 3), background=ground[:, None].expand(-1, 3))
+    images = shapes.draw(made, 32)
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+def test_the_command_saves_what_it_is_told_and_says_what_it_wants(tmp_path):
+    command = [sys.executable, "-m", "chromae.shapes", str(tmp_path / "set"), "2"]
+    subprocess.run(command, check=True, capture_output=True)
+    files = sorted(path.name for path in (tmp_path / "set").iterdir())
+    assert files == ["00000.png", "00001.png", "factors.npz"]
+    wrong = subprocess.run([*command[:-1], "many"], capture_output=True, text=True)
+    assert wrong.returncode == 1
+    assert "expected a folder and how many shapes" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
+
+
 def test_files_hold_pictures_and_factors(tmp_path):
     made = shapes.factors(3, seeded(0), kinds=["star"])
     shapes.save(made, tmp_path / "set", size=32)
@@ -144,5 +177,7 @@ def test_bad_input_is_one_sentence():
         shapes.draw(made._replace(color=torch.full((2, 3), 1.5)))
     with pytest.raises(ValueError, match=r"radius is \(0.4, 0.6\)"):
         shapes.factors(2, seeded(0), radius=(0.4, 0.6))
+    with pytest.raises(ValueError, match="hues is 0, expected 1 or more, or None for any"):
+        shapes.factors(2, seeded(0), hues=0)
     with pytest.raises(ValueError, match=r"background is \(0.5, 0.2\)"):
         shapes.factors(2, seeded(0), background=(0.5, 0.2))

@@ -41,3 +41,31 @@ def rgb_to_hsv(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     chroma = value - rgb.amin(-1)
     saturation = torch.where(value == 0, 0, chroma / torch.where(value == 0, 1, value))
     return torch.stack([rgb_to_hsl(rgb)[..., 0], saturation, value], dim=-1)
+
+
+# Ottosson's two matrices (https://bottosson.github.io/posts/oklab/), for rows of linear sRGB and of cubic roots.
+_TO_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+_TO_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
+
+
+def rgb_to_oklab(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """OKLab lightness in [0, 1], a and b (in about ±0.4) of sRGB in [0, 1]. Equal steps in it look about equal.
+
+    Ottosson, "A perceptual color space for image processing", 2020. Black has an infinite gradient: cubic roots.
+    """
+    linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
+    cones = linear @ rgb.new_tensor(_TO_CONES).T
+    return cones ** (1 / 3) @ rgb.new_tensor(_TO_LAB).T
+
+
+def delta_e(rgb: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
+    """Colour difference ΔE: the distance in OKLab of two sRGB colours in [0, 1]; black and white lie 1 apart."""
+    return (rgb_to_oklab(rgb) - rgb_to_oklab(other)).norm(dim=-1)

@@ -1,13 +1,15 @@
 """Data as tensors on a device. A made data set is a function `sample(n, generator) -> batch` without end."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor
 
-from chromae import downloads
+from chromae import downloads, views
 from chromae.batches import Sample, take
+from chromae.shapes import Factors, draw, factors
 
 
 class Labelled(NamedTuple):
@@ -15,6 +17,13 @@ class Labelled(NamedTuple):
 
     images: UInt8[Tensor, "n channels height width"]
     labels: Int[Tensor, " n"]
+
+
+class Drawn(NamedTuple):
+    """Images of 8 bits and the true factors they were drawn from, on one device."""
+
+    images: UInt8[Tensor, "n 3 size size"]
+    factors: Factors
 
 
 def colors(n: int, generator: Generator) -> Float[Tensor, "n 3"]:
@@ -64,6 +73,31 @@ def photos(device: torch.device | str = "cpu", seed: int = 0) -> tuple[Labelled,
 def _labelled(arrays: downloads.Arrays, split: str, device: torch.device | str) -> Labelled:
     images, labels = (torch.from_numpy(arrays[f"{split}_{part}"]).to(device) for part in ("images", "labels"))
     return Labelled(images if images.ndim == 4 else images.unsqueeze(1), labels.long())
+
+
+def shapes(
+    n: int, seed: int = 0, size: int = 128, device: torch.device | str = "cpu", make: Callable[..., Factors] = factors
+) -> Drawn:
+    """n shapes of 3 × size × size and the factors they were drawn from: a fixed set, the same for the same seed.
+
+    `make(n, generator)` draws the factors: `shapes.factors`, or a `functools.partial` of it with other ranges.
+    """
+    made = make(n, Generator(device).manual_seed(seed))
+    images = torch.empty(n, 3, size, size, dtype=torch.uint8, device=device)
+    for start in range(0, n, 256):
+        part = slice(start, start + 256)
+        images[part] = (255 * draw(Factors(*(factor[part] for factor in made)), size)).round()
+    return Drawn(images, made)
+
+
+def shape_images(size: int = 128, make: Callable[..., Factors] = factors) -> Sample:
+    """Shapes without end, every one new, drawn on the generator's device as `shapes` draws them; in [0, 1]."""
+    return lambda n, generator: draw(make(n, generator), size)
+
+
+def shape_pairs(changes: tuple[views.View, ...], size: int = 128, make: Callable[..., Factors] = factors) -> Sample:
+    """Anchors and positives without end, n × 2 × 3 × size × size: a shape, and the same after these views of it."""
+    return lambda n, generator: views.pair(make(n, generator), generator, changes, size)
 
 
 def drawn(images: UInt8[Tensor, "n *shape"]) -> Sample:

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Generator, Tensor
 from tqdm import tqdm
 
+from chromae import files
 from chromae.color import hsv_to_rgb
 
 KINDS = ("triangle", "circle", "square", "star", "ring", "cross")
@@ -41,15 +42,19 @@ def factors(
     kinds: Sequence[str] = SOURCE_KINDS,
     radius: tuple[float, float] = (0.12, 0.35),
     background: tuple[float, float] = (0.0, 1.0),
+    hues: int | None = None,
 ) -> Factors:
     """n random shapes, wholly inside their images; everything is uniform in its range.
 
-    Colours are `vivid`; grounds are grey in the range `background`.
+    Colours are `vivid`, of any hue or of as many as `hues`, equally far apart; grounds are grey in the range
+    `background`.
     Raises ValueError for an empty or unknown kind and for ranges out of order or out of bounds.
     """
-    _check_ranges(kinds, radius, background)
+    _check_ranges(kinds, radius, background, hues)
     device = generator.device
     uniform = torch.rand(n, 9, generator=generator, device=device)
+    if hues is not None:
+        uniform[:, 1] = (uniform[:, 1] * hues).floor() / hues
     indices = torch.tensor([KINDS.index(kind) for kind in kinds], device=device)
     kind = indices[(uniform[:, 0] * len(kinds)).long()]
     grey = background[0] + (background[1] - background[0]) * uniform[:, 4]
@@ -185,19 +190,23 @@ def save(shapes: Factors, folder: Path, size: int = 128) -> None:
     for start in tqdm(range(0, len(shapes.kind), 256), desc=str(folder), unit="256 images"):
         images = draw(Factors(*(part[start : start + 256] for part in shapes)), size)
         for number, image in enumerate((255 * images).round().byte().permute(0, 2, 3, 1).cpu().numpy(), start):
-            Image.fromarray(image).save(folder / f"{number:05d}.png")
+            with files.replacing(folder / f"{number:05d}.png") as part:
+                Image.fromarray(image).save(part, format="png")
     columns = [part.cpu().numpy().reshape(len(shapes.kind), -1) for part in shapes]
     parts = ("kind", "red", "green", "blue", "ground_red", "ground_green", "ground_blue", "x", "y", "radius", "angle")
-    np.savez(
-        folder / "factors.npz",
-        latents_names=np.array(parts),
-        latents_values=np.concatenate(columns, axis=1).astype(np.float32),
-        latents_classes=columns[0][:, 0],
-        kinds=np.array(KINDS),
-    )
+    with files.replacing(folder / "factors.npz") as part, part.open("wb") as stream:
+        np.savez(
+            stream,
+            latents_names=np.array(parts),
+            latents_values=np.concatenate(columns, axis=1).astype(np.float32),
+            latents_classes=columns[0][:, 0],
+            kinds=np.array(KINDS),
+        )
 
 
-def _check_ranges(kinds: Sequence[str], radius: tuple[float, float], background: tuple[float, float]) -> None:
+def _check_ranges(
+    kinds: Sequence[str], radius: tuple[float, float], background: tuple[float, float], hues: int | None
+) -> None:
     if not kinds:
         raise ValueError(f"kinds is empty, expected one or more of {', '.join(KINDS)}")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
@@ -206,8 +215,11 @@ def _check_ranges(kinds: Sequence[str], radius: tuple[float, float], background:
         raise ValueError(f"radius is {radius}, expected (smallest, largest) in widths of the image, in (0, 0.5]")
     if not 0 <= background[0] <= background[1] <= 1:
         raise ValueError(f"background is {background}, expected (darkest, lightest) grey in [0, 1]")
+    if hues is not None and hues < 1:
+        raise ValueError(f"hues is {hues}, expected 1 or more, or None for any")
 
 
 if __name__ == "__main__":
-    target, count = sys.argv[1:]
-    save(factors(int(count), Generator().manual_seed(0)), Path(target))
+    if len(sys.argv) != 3 or not sys.argv[2].isdigit():
+        sys.exit(f"got {' '.join(sys.argv[1:]) or 'nothing'}, expected a folder and how many shapes to save in it")
+    save(factors(int(sys.argv[2]), Generator().manual_seed(0)), Path(sys.argv[1]))
