@@ -1,9 +1,11 @@
-"""Convolutional encoders and decoders of 28 × 28 digits, a shallow and a deep pair.
+"""Convolutional encoders and decoders: a shallow and a deep pair for 28 × 28 digits, a normalised one for shapes.
 
-After https://github.com/AllaVinner/JL-ML; where that leaves strides open, every second layer of the deep pair has one.
-The deep pair starts from He's weights (https://arxiv.org/abs/1502.01852, eq. 10): torch's own, narrower ones shrink a
-signal by 0.4 a layer, and after sixteen layers nothing of the image is left to learn from.
+The pairs for digits are after https://github.com/AllaVinner/JL-ML; where that leaves strides open, every second layer
+of the deep one has one. It starts from He's weights (https://arxiv.org/abs/1502.01852, eq. 10): torch's own, narrower
+ones shrink a signal by 0.4 a layer, and after sixteen layers nothing of the image is left to learn from.
 """
+
+from itertools import pairwise
 
 from torch import nn
 
@@ -44,6 +46,38 @@ def deep_decoder(latent: int, activation: type[nn.Module] = nn.ReLU) -> nn.Modul
         layers += [nn.ConvTranspose2d(channels, channels, 3, stride=2, padding=1, output_padding=extra), activation()]
         layers += [nn.ConvTranspose2d(channels, out, 3, padding=1), activation()]
     return he_start(nn.Sequential(*layers[:-1]))
+
+
+def shapes_encoder(latent: int, size: int = 128, widths: tuple[int, ...] = (24, 48, 96, 128, 128)) -> nn.Module:
+    """Five convolutions, RGB of size × size → size/4 → size/8 → size/16 → size/32 pixels wide → `latent` numbers.
+
+    Batch norm after each: without it the same net needs about four times as many images to learn as much.
+    Raises ValueError for a size that is no multiple of 32.
+    """
+    _check_multiple(size, 32)
+    first, *others, last = pairwise([3, *widths])
+    layers = [nn.Conv2d(*first, 8, stride=4, padding=2), nn.BatchNorm2d(first[1]), nn.SiLU()]
+    for inside, out in others:
+        layers += [nn.Conv2d(inside, out, 3, stride=2, padding=1), nn.BatchNorm2d(out), nn.SiLU()]
+    layers += [nn.Conv2d(*last, 3, padding=1), nn.BatchNorm2d(last[1]), nn.SiLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(widths[-1] * (size // 32) ** 2, latent))
+
+
+def shapes_decoder(latent: int, size: int = 128, widths: tuple[int, ...] = (128, 64, 32, 16)) -> nn.Module:
+    """`latent` numbers → size/16 pixels wide → four transposed convolutions, each doubling → logits, 3 × size × size.
+
+    Raises ValueError for a size that is no multiple of 16.
+    """
+    _check_multiple(size, 16)
+    layers = [nn.Linear(latent, widths[0] * (size // 16) ** 2), nn.SiLU(), nn.Unflatten(1, (widths[0], size // 16, -1))]
+    for inside, out in pairwise([*widths, 3]):
+        layers += [nn.ConvTranspose2d(inside, out, 4, stride=2, padding=1), nn.BatchNorm2d(out), nn.SiLU()]
+    return nn.Sequential(*layers[:-2])
+
+
+def _check_multiple(size: int, of: int) -> None:
+    if size < of or size % of:
+        raise ValueError(f"size is {size}, expected a multiple of {of} pixels")
 
 
 def he_start(layers: nn.Sequential) -> nn.Sequential:
