@@ -24,6 +24,7 @@ PAIRS = {
     "vae_conv_train": digits.vae_conv_train,
     "shapes_render": shapes_drawing.shapes_render,
     "shapes_render_vs_rgb4x": shapes_drawing.shapes_render_vs_rgb4x,
+    "shapes_data_cost": shapes_drawing.shapes_data_cost,
 }
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ import torch
 from PIL import Image, ImageDraw
 from side_by_side import compare
 
-from chromae import settings, shapes
+from chromae import datasets, settings, shapes, training
+from chromae.models import conv, convex
+from chromae.models.autoencoder import Autoencoder, clamp
 
 COUNT, SIZE = 256, 128
 
@@ -20,6 +22,26 @@ def shapes_render() -> dict:
 def shapes_render_vs_rgb4x() -> dict:
     """The same against Pillow's usual way, the picture itself drawn 4 × as large and reduced."""
     return _render(_pillow_rgb)
+
+
+def shapes_data_cost() -> dict:
+    """Training on shapes drawn for every batch, against the same steps on as many that lie in memory."""
+    count, batch = 1024, 32
+    model = Autoencoder(conv.shapes_encoder(128), convex.ConvexDecoder(128), clamp).to(
+        memory_format=torch.channels_last
+    )
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    held = datasets.shapes(count).images
+
+    def train(data, **options) -> None:
+        model.load_state_dict(start)
+        objective = convex.sparse_reconstruction()
+        training.fit(model, data, objective, epochs=1, batch_size=batch, bf16=True, **options)
+
+    with settings.one_thread():
+        return compare(
+            lambda: train(datasets.shape_images(), epoch_size=count), lambda: train(held), rounds=9, cost=True
+        )
 
 
 def _render(pillow) -> dict:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from chromae import drawing
+from chromae import drawing, shapes
 
 AXES = drawing.Axes("test MSE", 20, 0.0, 0.1, 0.03, "limit")
 
@@ -166,3 +166,21 @@ def test_sheet_lays_images_row_by_row():
     assert np.array_equal(sheet[::2, ::3, 0], np.round([[0, 25.5, 51], [76.5, 102, 127.5]]).astype(np.uint8))
     gap = drawing.sheet(images, columns=3, gap=1)
     assert (gap[0] == 255).all()
+
+
+def test_sprites_stand_at_their_points_in_their_colors():
+    made = shapes.factors(3, torch.Generator().manual_seed(0), kinds=["circle"], background=(0.1, 0.1))
+    made = made._replace(color=torch.eye(3))
+    points, box = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, 1.0]]), np.array([[0.0, 0.0], [1.0, 1.0]])
+    page = drawing.sprites(points, made, box, size=101, width=11)
+    assert page.shape == (101, 101, 3)
+    for (row, column), color in zip([(95, 5), (95, 95), (5, 50)], np.eye(3) * 255, strict=True):
+        assert page[row, column].tolist() == color.tolist()
+    assert page[50, 50].tolist() == [26] * 3  # the ground, where no point lies
+
+
+def test_sprites_show_the_kind_of_a_shape():
+    made = shapes.factors(2, torch.Generator().manual_seed(0), kinds=["ring"], background=(0, 0))
+    page = drawing.sprites(np.array([[0, 0], [1, 1]]), made, np.array([[0, 0], [1, 1]]), size=80, width=31)
+    assert page[64, 15].max() == 0  # the hole
+    assert page[64, 3].max() > 100  # the ring

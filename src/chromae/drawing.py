@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from chromae import latents
+from chromae.shapes import Factors
+from chromae.shapes import draw as draw_shapes
 
 MARGIN, TITLE, STRIP = 16, 28, 132
 INK, FAINT, PAPER = (34, 34, 34), (150, 150, 150), (255, 255, 255)
@@ -124,6 +126,26 @@ def scatter(
     for value, place, anchor in ((low, (4, size - 4), "ls"), (high, (size - 4, 4), "rt")):
         text = f"({value[0]:.1f}, {value[1]:.1f})"
         draw.text(place, text, fill=INK, font=corner, anchor=anchor, stroke_width=2, stroke_fill=PAPER)
+    return np.asarray(page)
+
+
+def sprites(
+    points: Float[np.ndarray, "n 2"], made: Factors, box: Float[np.ndarray, "2 2"], size: int = 420, width: int = 16
+) -> UInt8[np.ndarray, "size size 3"]:
+    """A scatter of shapes, each drawn in its own form, colour and angle, `width` pixels wide, inside the box.
+
+    The paper is the shapes' own mean ground, so that they stand on it as in their images.
+    """
+    low, high = box
+    room = size - width
+    places = (points - low) / np.maximum(high - low, 1e-12) * [room, -room] + [0, room]
+    ones = torch.ones_like(made.color)
+    alone = made._replace(color=ones, background=0 * ones, center=0 * ones[:, :2] + 0.5, radius=0 * ones[:, 0] + 0.48)
+    masks = (255 * draw_shapes(alone, max(width, 8))[:, 0]).round().byte().cpu().numpy()
+    colors = (255 * made.color).round().int().tolist()
+    page = Image.new("RGB", (size, size), tuple((255 * made.background.mean(0)).round().int().tolist()))
+    for (x, y), mask, color in zip(places.round().astype(int).tolist(), masks, colors, strict=True):
+        page.paste(tuple(color), (x, y), Image.fromarray(mask))
     return np.asarray(page)
 
 
