@@ -44,6 +44,40 @@ def test_functions_defined_on_the_spot_run_in_parallel(tmp_path):
     assert [record["metrics"]["sum"] for record in records] == [9, 12]
 
 
+CLUSTER = """
+import sys, os, time
+from pathlib import Path
+import joblib
+from distributed import Client, LocalCluster
+from chromae import study
+
+def square(x, seed):
+    time.sleep(0.05)  # or one worker might take them all
+    return {"square": x * x + seed, "process": os.getpid()}
+
+if __name__ == "__main__":
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        with joblib.parallel_config(backend="dask"):
+            study.run(square, [{"x": x} for x in range(8)], [0, 1], Path(sys.argv[1]))
+    print(os.getpid())
+"""
+
+
+def test_a_dask_cluster_takes_the_runs(tmp_path):
+    """Two workers of their own processes; the same records as here, written by the process that asked."""
+    script, folder = tmp_path / "script.py", tmp_path / "records"
+    script.write_text(CLUSTER)
+    environment = os.environ | {"TQDM_DISABLE": "1"}
+    asked = subprocess.run(
+        [sys.executable, script, folder], env=environment, capture_output=True, text=True, check=True
+    )
+    records = study.run(square, [{"x": x} for x in range(8)], [0, 1], folder)
+    assert [record["metrics"]["square"] for record in records] == [x * x + seed for x in range(8) for seed in (0, 1)]
+    processes = {record["metrics"]["process"] for record in records}
+    assert float(asked.stdout.split()[-1]) not in processes
+    assert len(processes) == 2
+
+
 def test_finished_runs_are_not_run_again(tmp_path):
     study.run(square, CASES, [0], tmp_path)
     calls = []

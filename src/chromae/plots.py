@@ -75,10 +75,13 @@ def dots(axes: Axes, groups: dict[str, Sequence[float]], colors: Sequence[str]) 
     axes.set_xlim(-0.6, len(groups) - 0.4)
 
 
-def picture(axes: Axes, image: UInt8[np.ndarray, "height width 3"], title: str = "") -> None:
-    """An image without ticks, its axes kept as a thin frame."""
-    axes.imshow(np.asarray(image), interpolation="nearest")
-    axes.set(xticks=[], yticks=[], title=title)
+def picture(axes: Axes, image: UInt8[np.ndarray, "height width 3"], title: str = "", rows: Sequence[str] = ()) -> None:
+    """An image without ticks; `rows` names what stands in its rows, all equally high."""
+    axes.imshow(image, interpolation="nearest")
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * len(image) / max(len(rows), 1), rows)
+    axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
 
 
@@ -91,11 +94,7 @@ def ink(
     rows: Sequence[str] = (),
 ) -> None:
     """Images in [0, 1], white strokes on black such as MNIST's, as one sheet of ink on paper; `rows` names its rows."""
-    sheet = drawing.sheet(1 - images, columns, gap)
-    picture(axes, sheet, title)
-    if rows:
-        axes.set_yticks((np.arange(len(rows)) + 0.5) * len(sheet) / len(rows), rows)
-        axes.tick_params(length=0)
+    picture(axes, drawing.sheet(1 - images, columns, gap), title, rows)
 
 
 def caption(figure: Figure, text: str) -> None:

@@ -27,7 +27,9 @@ def run(
 
     A record in `folder` holds arguments, metrics, preset, device, seconds and versions, under a name made of the
     arguments. A run that has one is not run again: stop and call again to go on, delete a record to run it anew.
-    Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an accelerator.
+    Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an accelerator; inside
+    `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back and are written
+    here, so a cluster needs no common disk.
 
     Raises ValueError for arguments that JSON cannot hold, or two cases under one name.
     """
@@ -43,11 +45,11 @@ def run(
     missing = [path for path in tasks if not path.exists()]
     if missing:
         jobs = jobs or (joblib.cpu_count(only_physical_cores=True) if settings.device().type == "cpu" else 1)
-        runs = joblib.Parallel(n_jobs=min(jobs, len(missing)), return_as="generator_unordered")(
-            joblib.delayed(_run)(function, tasks[path], path) for path in missing
+        records = joblib.Parallel(n_jobs=min(jobs, len(missing)), return_as="generator_unordered")(
+            joblib.delayed(_run)(function, tasks[path], settings.preset()) for path in missing
         )
-        for _ in tqdm(runs, total=len(missing), desc=folder.name, unit="run"):
-            pass
+        for record in tqdm(records, total=len(missing), desc=folder.name, unit="run"):
+            results.write_json(folder / f"{name(record['arguments'])}.json", record)
     return [_read(path, arguments) for path, arguments in tasks.items()]
 
 
@@ -88,18 +90,17 @@ def _made(records: Sequence[Record]) -> dict[str, str]:
     return {part: ", ".join(sorted({record[part] for record in records})) for part in ("preset", "device")}
 
 
-def _run(function: Callable[..., Mapping[str, float]], arguments: dict, path: Path) -> None:
+def _run(function: Callable[..., Mapping[str, float]], arguments: dict, preset: str) -> Record:
     start = time.perf_counter()
     metrics = {key: float(value) for key, value in function(**arguments).items()}
-    record = {
+    return {
         "arguments": arguments,
         "metrics": metrics,
-        "preset": settings.preset(),
+        "preset": preset,
         "device": settings.device_name(settings.device()),
         "seconds": round(time.perf_counter() - start, 1),
         "versions": results.versions(),
     }
-    results.write_json(path, record)
 
 
 def _read(path: Path, arguments: dict) -> Record:
