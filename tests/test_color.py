@@ -8,8 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
-from chromae.color import delta_e, hsv_to_rgb, rgb_to_hsl, rgb_to_hsv, rgb_to_oklab
+from chromae.color import delta_e, hsv_to_rgb, rgb_to_hsl, rgb_to_hsv, rgb_to_oklab, rgb_to_ycbcr, ycbcr_to_rgb
 from chromae.models.color import ColorAutoencoder, color_map, to_image, unit_square
 
 CORNERS = [tuple(map(float, corner)) for corner in itertools.product((0, 1), repeat=3)]
@@ -207,3 +208,25 @@ def test_delta_e_is_a_distance(one, other):
     assert delta_e(one, one) == 0
     assert delta_e(one, other) == delta_e(other, one) >= 0
     assert delta_e(torch.zeros(3), torch.ones(3)).item() == pytest.approx(1, abs=1e-3)
+
+
+@given(COLORS)
+def test_ycbcr_equals_pillows_to_its_rounding(rgb):
+    levels = [round(255 * value) for value in rgb]
+    image = Image.new("RGB", (1, 1), tuple(levels)).convert("YCbCr")
+    ours = 255 * rgb_to_ycbcr(torch.tensor(levels, dtype=torch.float64) / 255)
+    expected = torch.tensor(image.getpixel((0, 0)), dtype=torch.float64)
+    no_color = torch.tensor([0.0, 0.5, 0.5])  # Pillow's is at level 128, not at 127.5
+    assert (ours + no_color - expected).abs().max() <= 1
+
+
+@given(COLORS)
+def test_ycbcr_there_and_back(rgb):
+    rgb = torch.tensor(rgb, dtype=torch.float64)
+    assert torch.allclose(ycbcr_to_rgb(rgb_to_ycbcr(rgb)), rgb, atol=1e-12)
+
+
+def test_ycbcr_of_greys_and_of_pure_colors():
+    greys = torch.tensor([[0.0] * 3, [0.25] * 3, [1.0] * 3])
+    assert torch.allclose(rgb_to_ycbcr(greys), torch.tensor([[0, 0.5, 0.5], [0.25, 0.5, 0.5], [1, 0.5, 0.5]]))
+    assert torch.allclose(rgb_to_ycbcr(torch.eye(3)).amax(0), torch.tensor([0.587, 1.0, 1.0]))

@@ -17,6 +17,8 @@ RUNS = {
     "01_color_autoencoder": ["color_mse", "color_triplet"],
     "03_digits_autoencoder": ["digits_plane"],
     "04_digits_vae": ["vae_plane"],
+    "07_shapes_autoencoder": ["shapes_walk"],
+    "08_shapes_contrastive": ["shapes_by_color", "shapes_by_form"],
 }
 FRAMES = {f"images/{film}.mp4": f"images/frames/{run}/{film}" for run, films in RUNS.items() for film in films}
 FILMS = tuple(FRAMES)

@@ -158,3 +158,25 @@ def test_nearest_mse_equals_its_definition(n, m, seed):
     images, others = (torch.rand(size, 1, 3, 2, generator=random, dtype=torch.float64) for size in (n, m))
     errors = (images[:, None] - others).square().mean((2, 3, 4))
     assert torch.allclose(metrics.nearest_mse(images, others, rows=4), errors.min(1).values)
+
+
+def test_psnr_in_decibels():
+    assert metrics.psnr(0.01) == pytest.approx(20)
+    assert metrics.psnr(0.000225) == pytest.approx(36.48, abs=0.005)
+    assert metrics.psnr(0) == math.inf
+    assert metrics.psnr(255**2 / 100, peak=255) == pytest.approx(20)
+
+
+@given(st.integers(0, 1000))
+def test_colorfulness_equals_its_definition(seed):
+    images = torch.rand(2, 3, 5, 4, generator=torch.Generator().manual_seed(seed))
+    for image, value in zip(images.double().numpy() * 255, metrics.colorfulness(images), strict=True):
+        rg, yb = image[0] - image[1], 0.5 * (image[0] + image[1]) - image[2]
+        expected = math.hypot(rg.std(), yb.std()) + 0.3 * math.hypot(rg.mean(), yb.mean())
+        assert value.item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_greys_have_no_color():
+    assert metrics.colorfulness(torch.rand(3, 1, 8, 8).expand(-1, 3, -1, -1)).tolist() == pytest.approx(
+        [0] * 3, abs=1e-4
+    )

@@ -4,6 +4,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in BT.601's luma
+
 
 def rgb_to_hsl(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """Hue, saturation and lightness, all in [0, 1], of RGB in [0, 1]; a grey has hue and saturation 0.
@@ -69,3 +71,21 @@ def rgb_to_oklab(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
 def delta_e(rgb: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
     """Colour difference ΔE: the distance in OKLab of two sRGB colours in [0, 1]; black and white lie 1 apart."""
     return (rgb_to_oklab(rgb) - rgb_to_oklab(other)).norm(dim=-1)
+
+
+def rgb_to_ycbcr(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """Luma and the two chroma differences, each in [0, 1] with no colour at Cb = Cr = ½, of RGB in [0, 1].
+
+    ITU-R BT.601-7 in JPEG's full range (ITU-T T.871, eq. 7.1), as Pillow's "YCbCr" but without its rounding.
+    """
+    red, _, blue = rgb.unbind(-1)
+    luma = rgb @ rgb.new_tensor(LUMA)
+    return torch.stack([luma, 0.5 + (blue - luma) / 1.772, 0.5 + (red - luma) / 1.402], dim=-1)
+
+
+def ycbcr_to_rgb(ycbcr: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """`rgb_to_ycbcr` undone. Most of the YCbCr cube lies outside RGB: what falls outside [0, 1] is left there."""
+    luma, cb, cr = ycbcr.unbind(-1)
+    red, blue = luma + 1.402 * (cr - 0.5), luma + 1.772 * (cb - 0.5)
+    green = (luma - LUMA[0] * red - LUMA[2] * blue) / LUMA[1]
+    return torch.stack([red, green, blue], dim=-1)

@@ -72,6 +72,22 @@ def active_units(model: nn.Module, x: Float[Tensor, "n *shape"], threshold: floa
     return int((model.encode(x).var(0) > threshold).sum())
 
 
+def psnr(mse: float, peak: float = 1.0) -> float:
+    """Peak signal-to-noise ratio in dB of a mean squared error: 10 log₁₀(peak² / MSE). Global if the MSE is."""
+    return 10 * math.log10(peak**2 / mse) if mse else math.inf
+
+
+def colorfulness(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
+    """How colourful each image in [0, 1] looks; 0 for greys, about 33 for an average photo, 109 for the most.
+
+    Hasler and Süsstrunk, "Measuring colourfulness in natural images", 2003, eq. for M̂³, in levels of 255.
+    """
+    red, green, blue = (255 * images.double()).flatten(2).unbind(1)
+    opponents = torch.stack([red - green, (red + green) / 2 - blue])
+    spread, mean = opponents.var(-1, correction=0).sum(0).sqrt(), opponents.mean(-1).square().sum(0).sqrt()
+    return (spread + 0.3 * mean).float()
+
+
 @torch.no_grad()
 def embed(model: nn.Module, images: UInt8[Tensor, "n *shape"], rows: int = 1000) -> Float[Tensor, "n d"]:
     """The codes of 8-bit images, `rows` at a time: what `model.encode` makes of them in [0, 1]."""
