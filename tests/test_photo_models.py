@@ -1,0 +1,66 @@
+"""The published autoencoder of photos and its variants: sizes, counts, what a number of the code sees."""
+
+import pytest
+import torch
+from torch import nn
+
+from chromae.models import photos
+
+VARIANTS = {
+    "baseline": ({}, (16, 8, 8)),
+    "latent x 2": ({"latent": 32}, (32, 8, 8)),
+    "latent x 4": ({"latent": 64}, (64, 8, 8)),
+    "channels x 2": ({"channels": (16, 24)}, (16, 8, 8)),
+    "channels x 20": ({"channels": (160, 240)}, (16, 8, 8)),
+    "5 x 5": ({"kernel": 5}, (16, 8, 8)),
+    "strides": ({"strided": True}, (16, 8, 8)),
+    "one pooling less": ({"halvings": 1}, (16, 16, 16)),
+    "more layers": ({"extra": 2}, (16, 8, 8)),
+    "free code": ({"rectified": False}, (16, 8, 8)),
+}
+
+
+def count(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(("options", "shape"), VARIANTS.values(), ids=VARIANTS)
+def test_every_variant_goes_there_and_back(options, shape):
+    model = photos.small(**options)
+    x = torch.rand(2, 3, 32, 32)
+    code = model.encode(x)
+    assert code.shape == (2, *shape)
+    rebuilt = model.decode(code)
+    assert rebuilt.shape == x.shape
+    assert 0 < rebuilt.min() <= rebuilt.max() < 1
+    assert (code.min() >= 0) == options.get("rectified", True)
+
+
+def test_the_baseline_has_its_published_size():
+    assert count(photos.small()) == 4911
+    assert photos.small().encode(torch.rand(1, 3, 32, 32)).numel() == 1024
+
+
+@pytest.mark.parametrize(("options", "shape"), VARIANTS.values(), ids=VARIANTS)
+def test_the_receptive_field_is_what_moves_a_number(options, shape):
+    """Which pixels reach the number in the middle of the code; all weights positive, so that none cancel."""
+    torch.manual_seed(0)
+    encoder = photos.small(**options).encoder
+    for layer in encoder:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.uniform_(layer.weight, 0.01, 0.02)
+            nn.init.zeros_(layer.bias)
+    size, middle = 96, 96 * shape[1] // 64
+    x = torch.rand(1, 3, size, size, requires_grad=True)
+    if any(isinstance(layer, nn.MaxPool2d) for layer in encoder):  # a maximum passes one gradient, an average all
+        encoder = nn.Sequential(*(nn.AvgPool2d(2) if isinstance(layer, nn.MaxPool2d) else layer for layer in encoder))
+    encoder(x)[0, 0, middle, middle].backward()
+    reached = (x.grad.abs().sum((0, 1)) > 0).any(0)
+    assert reached.sum().item() == photos.receptive_field(photos.small(**options).encoder)
+
+
+def test_bad_sizes_are_one_sentence():
+    with pytest.raises(ValueError, match="halvings is 3, expected 0 to 2"):
+        photos.small(halvings=3)
+    with pytest.raises(ValueError, match="kernel is 4, expected an odd width"):
+        photos.small(kernel=4)
