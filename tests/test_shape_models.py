@@ -88,6 +88,18 @@ def test_the_loss_of_few_pixels_is_that_of_all_on_average(monkeypatch):
     torch.testing.assert_close(mean, exact)
 
 
+def test_folding_batch_norms_changes_no_number():
+    encoder = conv.shapes_encoder(8, SIZE).train()
+    for _ in range(3):
+        encoder(torch.rand(8, 3, SIZE, SIZE))  # statistics that are not those it starts with
+    images = torch.rand(4, 3, SIZE, SIZE)
+    expected = encoder.eval()(images)
+    folded = conv.fold(encoder).train()
+    assert not [layer for layer in folded if isinstance(layer, torch.nn.BatchNorm2d)]
+    torch.testing.assert_close(folded(images), expected, atol=1e-5, rtol=1e-4)
+    assert all(parameter.requires_grad for parameter in folded.parameters())
+
+
 @pytest.mark.parametrize(("make", "of"), [(conv.shapes_encoder, 32), (conv.shapes_decoder, 16)])
 def test_sizes_that_do_not_halve_are_named(make, of):
     with pytest.raises(ValueError, match=f"size is 40, expected a multiple of {of} pixels"):

@@ -75,6 +75,20 @@ def shapes_decoder(latent: int, size: int = 128, widths: tuple[int, ...] = (128,
     return nn.Sequential(*layers[:-2])
 
 
+def fold(layers: nn.Sequential) -> nn.Sequential:
+    """The same function, in eval mode, without batch norms: each becomes part of the convolution before it.
+
+    To train on with: a batch norm's statistics change from batch to batch, noise that in the end is most of the error.
+    """
+    folded: list[nn.Module] = []
+    for layer in layers.eval():
+        if isinstance(layer, nn.BatchNorm2d):
+            folded[-1] = nn.utils.fusion.fuse_conv_bn_eval(folded[-1], layer)
+        else:
+            folded.append(layer)
+    return nn.Sequential(*folded)
+
+
 def _check_multiple(size: int, of: int) -> None:
     if size < of or size % of:
         raise ValueError(f"size is {size}, expected a multiple of {of} pixels")
