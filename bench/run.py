@@ -1,9 +1,11 @@
-"""Speed as ratios. `make bench` runs every pair, `bench/run.py NAME…` some of them, without writing.
+"""Speed as ratios. `make bench` runs every pair, `bench/run.py NAME…` some of them.
 
-Writes results/bench.json: a ratio above 1 says how many times faster ours is, or, in a name that ends in `_cost`,
-how many times the other side's time ours takes.
+Writes results/bench.json, or renews these pairs in it if the others come from the same device and versions. A ratio
+above 1 says how many times faster ours is, or, in a name that ends in `_cost`, how many times the other side's time
+ours takes.
 """
 
+import json
 import os
 import sys
 
@@ -40,6 +42,10 @@ if __name__ == "__main__":
                 name=name, **measured[name]
             )
         )
-    if chosen == list(PAIRS):
-        record = {"device": settings.device_name("cpu"), "versions": results.versions(), "pairs": measured}
+    made = {"device": settings.device_name("cpu"), "versions": results.versions()}
+    earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    same = made.items() <= earlier.items()
+    if same or chosen == list(PAIRS):
+        pairs = (earlier["pairs"] if same else {}) | measured
+        record = made | {"pairs": {name: pairs[name] for name in PAIRS if name in pairs}}
         print(f"wrote {results.write_json(path, record).relative_to(settings.ROOT)}")
