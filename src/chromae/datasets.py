@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from chromae import downloads, views
 from chromae.batches import Sample, take
-from chromae.shapes import Factors, draw, factors
+from chromae.shapes import Factors, draw, draw_bytes, factors
 
 
 class Labelled(NamedTuple):
@@ -83,11 +83,7 @@ def shapes(
     `make(n, generator)` draws the factors: `shapes.factors`, or a `functools.partial` of it with other ranges.
     """
     made = make(n, Generator(device).manual_seed(seed))
-    images = torch.empty(n, 3, size, size, dtype=torch.uint8, device=device)
-    for start in range(0, n, 256):
-        part = slice(start, start + 256)
-        images[part] = (255 * draw(Factors(*(factor[part] for factor in made)), size)).round()
-    return Drawn(images, made)
+    return Drawn(draw_bytes(made, size), made)
 
 
 def shape_images(size: int = 128, make: Callable[..., Factors] = factors) -> Sample:

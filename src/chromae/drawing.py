@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from torchvision.utils import make_grid
 
 from chromae import latents
-from chromae.shapes import Factors
-from chromae.shapes import draw as draw_shapes
+from chromae.shapes import Factors, draw_bytes
 
 MARGIN, TITLE, STRIP = 16, 28, 132
 INK, FAINT, PAPER = (34, 34, 34), (150, 150, 150), (255, 255, 255)
@@ -139,9 +138,10 @@ def sprites(
     low, high = box
     room = size - width
     places = (points - low) / np.maximum(high - low, 1e-12) * [room, -room] + [0, room]
-    ones = torch.ones_like(made.color)
-    alone = made._replace(color=ones, background=0 * ones, center=0 * ones[:, :2] + 0.5, radius=0 * ones[:, 0] + 0.48)
-    masks = (255 * draw_shapes(alone, max(width, 8))[:, 0]).round().byte().cpu().numpy()
+    white, black = torch.ones_like(made.color), torch.zeros_like(made.color)
+    middle, most = torch.full_like(made.center, 0.5), torch.full_like(made.radius, 0.48)
+    alone = made._replace(color=white, background=black, center=middle, radius=most)
+    masks = draw_bytes(alone, width)[:, 0].cpu().numpy()
     colors = (255 * made.color).round().int().tolist()
     page = Image.new("RGB", (size, size), tuple((255 * made.background.mean(0)).round().int().tolist()))
     for (x, y), mask, color in zip(places.round().astype(int).tolist(), masks, colors, strict=True):

@@ -20,16 +20,13 @@ def read(path: str | Path) -> Float[Tensor, "3 height width"]:
         with Image.open(path) as image:
             image.load()
             image = ImageOps.exif_transpose(image)
-            deep = image.mode.startswith("I;16") or image.mode == "I"
-            if deep:
+            if image.mode.startswith("I"):  # 16 bits, which Pillow may also give as 32
                 pixels = np.asarray(image, dtype=np.float32)[..., None].repeat(3, 2) / 65535
             else:
                 pixels = np.asarray(_on_white(image), dtype=np.float32) / 255
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        reason = (
-            "no format that Pillow knows" if isinstance(error, UnidentifiedImageError) else " ".join(str(error).split())
-        )
-        raise ValueError(f"{path} could not be read as a picture: {reason}") from error
+        reason = "no format that Pillow knows" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise ValueError(f"{path} could not be read as a picture: {' '.join(reason.split())}") from error
     return torch.from_numpy(pixels).permute(2, 0, 1).clamp(0, 1)
 
 

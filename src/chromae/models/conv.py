@@ -51,7 +51,7 @@ def deep_decoder(latent: int, activation: type[nn.Module] = nn.ReLU) -> nn.Modul
 def shapes_encoder(latent: int, size: int = 128, widths: tuple[int, ...] = (24, 48, 96, 128, 128)) -> nn.Module:
     """Five convolutions, RGB of size × size → size/4 → size/8 → size/16 → size/32 pixels wide → `latent` numbers.
 
-    Batch norm after each: without it the same net needs about four times as many images to learn as much.
+    Batch norm after each makes a quick start; `fold` takes it away again.
     Raises ValueError for a size that is no multiple of 32.
     """
     _check_multiple(size, 32)
@@ -78,7 +78,7 @@ def shapes_decoder(latent: int, size: int = 128, widths: tuple[int, ...] = (128,
 def fold(layers: nn.Sequential) -> nn.Sequential:
     """The same function, in eval mode, without batch norms: each becomes part of the convolution before it.
 
-    To train on with: a batch norm's statistics change from batch to batch, noise that in the end is most of the error.
+    To train on with: a batch norm's statistics change from batch to batch, noise that in the end is much of the error.
     """
     folded: list[nn.Module] = []
     for layer in layers.eval():

@@ -38,26 +38,22 @@ class ConvexDecoder(nn.Module):
     def forward(
         self, z: Float[Tensor, "n latent"], rows: slice = ALL, columns: slice = ALL
     ) -> Float[Tensor, "n 3 height width"]:
-        """The image's pixels in these rows and columns: RGB, about in [0, 1]."""
+        """The image's pixels in these rows and columns: RGB, about in [0, 1]. In float32, for edges are steep."""
         with torch.autocast(z.device.type, enabled=False):
-            cells, ground, colors = self.cut_out(z, rows, columns)
+            cells, ground, colors = self.cut_out(z.float(), rows, columns)
             return torch.einsum("ncyx,ncd->ndyx", cells, colors) + ground[:, :, None, None]
 
     def cut_out(
         self, z: Float[Tensor, "n latent"], rows: slice = ALL, columns: slice = ALL
     ) -> tuple[Float[Tensor, "n cells height width"], Float[Tensor, "n 3"], Float[Tensor, "n cells 3"]]:
-        """The cells as masks in (0, 1), the ground's colour, and what each cell adds to it.
-
-        In float32 whatever the autocast: edges are steep.
-        """
-        with torch.autocast(z.device.type, enabled=False):
-            hidden = self.hidden(z.float())
-            y, x = torch.meshgrid(self.places[rows], self.places[columns], indexing="ij")
-            terms = 8 * torch.stack([x, y, x.square() + y.square(), torch.full_like(x, 0.25)], dim=-1).flatten(0, 1)
-            cuts = terms.expand(len(z), -1, -1) @ self.coefficients(hidden).unflatten(1, (4, -1))
-            cells = F.logsigmoid(cuts.unflatten(2, (self.cells, self.cuts))).sum(3).exp()
-            ground, *colors = self.colors(hidden).unflatten(1, (-1, 3)).unbind(1)
-            return cells.transpose(1, 2).unflatten(2, x.shape), ground, torch.stack(colors, dim=1)
+        """The cells as masks in (0, 1), the ground's colour, and what each cell adds to it."""
+        hidden = self.hidden(z)
+        y, x = torch.meshgrid(self.places[rows], self.places[columns], indexing="ij")
+        terms = 8 * torch.stack([x, y, x.square() + y.square(), torch.full_like(x, 0.25)], dim=-1).flatten(0, 1)
+        cuts = terms.expand(len(z), -1, -1) @ self.coefficients(hidden).unflatten(1, (4, -1))
+        cells = F.logsigmoid(cuts.unflatten(2, (self.cells, self.cuts))).sum(3).exp()
+        colors = self.colors(hidden).unflatten(1, (-1, 3))
+        return cells.transpose(1, 2).unflatten(2, x.shape), colors[:, 0], colors[:, 1:]
 
     @torch.no_grad()
     def _start(self) -> None:

@@ -36,28 +36,27 @@ def small(
         raise ValueError(f"halvings is {halvings}, expected 0 to {len(channels)}, one a convolution before the code")
     if kernel % 2 == 0:
         raise ValueError(f"kernel is {kernel}, expected an odd width")
+
+    def convolution(inside: int, out: int, stride: int = 1) -> nn.Module:
+        return nn.Conv2d(inside, out, kernel, stride=stride, padding=kernel // 2)
+
     widths = [3, *channels, latent]
     encoder: list[nn.Module] = []
+    decoder: list[nn.Module] = []
     for index, (inside, out) in enumerate(pairwise(widths)):
         halve = index < halvings
-        encoder += [nn.Conv2d(inside, out, kernel, stride=2 if halve and strided else 1, padding=kernel // 2)]
+        encoder += [convolution(inside, out, stride=2 if halve and strided else 1)]
         encoder += [nn.LeakyReLU()] * (index < len(channels))
         encoder += [nn.MaxPool2d(2)] * (halve and not strided)
-    encoder += _same(latent, kernel, extra, before=True) + [nn.ReLU()] * rectified
-    decoder = _same(latent, kernel, extra, before=False)
+    for _ in range(extra):
+        encoder += [nn.LeakyReLU(), convolution(latent, latent)]
+        decoder += [convolution(latent, latent), nn.LeakyReLU()]
+    encoder += [nn.ReLU()] * rectified
     back = [*widths[:1:-1], 3]
     for index, (inside, out) in enumerate(pairwise(back)):
         decoder += [nn.Upsample(scale_factor=2)] * (index < halvings)
-        decoder += [nn.Conv2d(inside, out, kernel, padding=kernel // 2)] + [nn.LeakyReLU()] * (index < len(back) - 2)
+        decoder += [convolution(inside, out)] + [nn.LeakyReLU()] * (index < len(back) - 2)
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder))
-
-
-def _same(channels: int, kernel: int, count: int, before: bool) -> list[nn.Module]:
-    layers: list[nn.Module] = []
-    for _ in range(count):
-        pair = [nn.LeakyReLU(), nn.Conv2d(channels, channels, kernel, padding=kernel // 2)]
-        layers += pair if before else pair[::-1]
-    return layers
 
 
 def receptive_field(encoder: nn.Sequential) -> int:
