@@ -22,7 +22,7 @@ from chromae.color import hsv_to_rgb
 KINDS = ("triangle", "circle", "square", "star", "ring", "cross")
 SOURCE_KINDS = KINDS[:3]
 SYMMETRY = {"triangle": 3, "circle": 1, "square": 4, "star": 5, "ring": 1, "cross": 4}  # turns that look the same
-BLOCK, CHUNK = 128, 16  # images, and of those images of one kind, at once: they stay in caches, for few calls
+CHUNK = 16  # images of one kind whose distances are computed at once on a CPU: they stay in its caches
 
 
 class Factors(NamedTuple):
@@ -90,42 +90,40 @@ def draw(
         if value.numel() and not (value.min() >= 0 and value.max() <= 1):
             raise ValueError(f"{name} has values from {value.min():g} to {value.max():g}, expected RGB in [0, 1]")
     image = shapes.color.new_empty(len(shapes.kind), 3, size, size) if out is None else out
-    scratch = image.new_empty(2, min(BLOCK, len(image)), size, size)
-    for block in _slices(0, len(image), BLOCK):
-        part = chosen(shapes, block)
-        distance = _distances(part, size, scratch[:, : len(part.kind)])
-        contrast, middle = part.background - part.color, (part.background + part.color) / 2
-        torch.mul(distance[:, None], contrast[:, :, None, None], out=image[block]).add_(middle[:, :, None, None])
+    order = shapes.kind.argsort(stable=True)
+    kind, color, background, center, radius, angle = chosen(shapes, order)
+    contrast, middle = (part[..., None, None] for part in (background - color, (background + color) / 2))
+    pixels = torch.arange(size, device=kind.device) + 0.5
+    x, y, radius = pixels - size * center[:, :1], pixels - size * center[:, 1:], size * radius
+    start = 0
+    for index, count in enumerate(kind.bincount(minlength=len(KINDS)).tolist()):
+        for part in _slices(start, start + count, CHUNK if kind.device.type == "cpu" else len(kind)):
+            distance = DISTANCES[KINDS[index]](x[part], y[part], radius[part], angle[part]).clamp_(-0.5, 0.5)
+            _paint(distance, contrast[part], middle[part], image, order[part])
+        start += count
     return image
+
+
+def _paint(distance: Tensor, contrast: Tensor, middle: Tensor, image: Tensor, rows: Tensor) -> None:
+    """Images `rows` from the distance of every pixel's centre to the edge, in [-½, ½], negative inside."""
+    if image.device.type != "cpu":
+        image[rows] = distance[:, None] * contrast + middle
+        return
+    for row, *part in zip(rows.tolist(), distance, contrast, middle, strict=True):  # each while it is in the cache
+        torch.mul(part[0], part[1], out=image[row]).add_(part[2])
 
 
 def draw_bytes(shapes: Factors, size: int = 128) -> UInt8[Tensor, "n 3 size size"]:
     """The same pictures in 8 bits, drawn a few hundred at a time. Raises ValueError as `draw`."""
     images = torch.empty(len(shapes.kind), 3, size, size, dtype=torch.uint8, device=shapes.kind.device)
-    for part in _slices(0, len(images), 2 * BLOCK):
-        images[part] = (255 * draw(chosen(shapes, part), size)).round()
+    for part in _slices(0, len(images), 256):
+        images[part] = draw(chosen(shapes, part), size).mul_(255).round_()
     return images
 
 
 def chosen(shapes: Factors, index: Tensor | slice) -> Factors:
     """The shapes at `index`."""
     return Factors(*(factor[index] for factor in shapes))
-
-
-def _distances(shapes: Factors, size: int, scratch: Float[Tensor, "2 n size size"]) -> Float[Tensor, "n size size"]:
-    """Pixels from every pixel's centre to the edge, negative inside, cut to [-½, ½]: kind by kind, then in order."""
-    by_kind, in_order = scratch
-    order = shapes.kind.argsort(stable=True)
-    kind, _, _, center, radius, angle = chosen(shapes, order)
-    pixels = torch.arange(size, device=kind.device) + 0.5
-    x, y = pixels - size * center[:, :1], pixels - size * center[:, 1:]
-    start = 0
-    for index, count in enumerate(kind.bincount(minlength=len(KINDS)).tolist()):
-        for chunk in _slices(start, start + count, CHUNK):
-            distance = DISTANCES[KINDS[index]](x[chunk], y[chunk], size * radius[chunk], angle[chunk])
-            torch.clamp(distance, -0.5, 0.5, out=by_kind[chunk])
-        start += count
-    return torch.index_select(by_kind, 0, order.argsort(), out=in_order)
 
 
 def _slices(start: int, stop: int, length: int) -> list[slice]:
