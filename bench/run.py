@@ -13,6 +13,7 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import colors
 import digits
+import photo_training
 import shapes_drawing
 
 from chromae import results, settings
@@ -27,6 +28,7 @@ PAIRS = {
     "shapes_render": shapes_drawing.shapes_render,
     "shapes_render_vs_rgb4x": shapes_drawing.shapes_render_vs_rgb4x,
     "shapes_data_cost": shapes_drawing.shapes_data_cost,
+    "photos_train": photo_training.photos_train,
 }
 
 if __name__ == "__main__":

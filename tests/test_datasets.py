@@ -113,3 +113,12 @@ def test_pairs_of_shapes_are_views_of_one():
     anchors, positives = shape_pairs((views.recolor,), size=24)(6, seeded(0)).unbind(1)
     assert torch.allclose(anchors[:, :, 0, 0], positives[:, :, 0, 0])  # the ground stays
     assert not torch.allclose(anchors, positives)
+
+
+def test_half_of_the_drawn_photos_are_mirrored():
+    images = torch.arange(8, dtype=torch.uint8).view(1, 1, 1, 8).repeat(1, 3, 2, 1)
+    batch = 255 * drawn(images, mirror=True)(400, seeded(0))
+    mirrored = (batch == images.flip(-1)).flatten(1).all(1)
+    assert ((batch == images).flatten(1).all(1) | mirrored).all()
+    assert 150 < mirrored.sum() < 250
+    assert (drawn(images)(50, seeded(0)) == images / 255).all()

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from chromae import losses, training
 from chromae.models import photos
 
 VARIANTS = {
@@ -64,3 +65,50 @@ def test_bad_sizes_are_one_sentence():
         photos.small(halvings=3)
     with pytest.raises(ValueError, match="kernel is 4, expected an odd width"):
         photos.small(kernel=4)
+
+
+def random_photos(n=4, seed=0):
+    """Smooth colours, as photos have: noise at 4 × 4 pixels, enlarged."""
+    coarse = torch.rand(n, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    return nn.functional.interpolate(coarse, size=32, mode="bicubic").clamp(0, 1)
+
+
+@pytest.mark.parametrize("latent", [5, 64])
+def test_the_residual_net_goes_there_and_back(latent):
+    torch.manual_seed(0)
+    model = photos.Residual(latent, width=8)
+    x = random_photos()
+    assert model.encode(x).shape == (4, latent)
+    assert model(x).shape == x.shape
+    training.fit(model, x, losses.reconstruction, epochs=60, batch_size=4, lr=3e-3)
+    assert losses.mse(model(x), x) < 0.5 * (x - x.mean(0)).square().mean()
+
+
+def test_a_block_starts_as_the_identity_and_learns():
+    x = torch.randn(2, 8, 5, 5)
+    block = photos.Block(8)
+    assert torch.equal(block(x), x)
+    block(x).square().sum().backward()
+    assert sum(parameter.grad.abs().sum() for parameter in block.parameters()) > 0
+
+
+@pytest.mark.parametrize(("block", "latent"), [(4, 16), (8, 64), (16, 256)])
+def test_blockwise_starts_as_the_principal_components_of_blocks(block, latent):
+    x = random_photos(60) + 0.05 * torch.rand(60, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    model = photos.Blockwise(latent, block, width=8).start(x)
+    rebuilt = model(x)
+    assert model.encode(x).shape == (60, latent, 32 // block, 32 // block)
+    rows = x.unfold(2, block, block).unfold(3, block, block).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(0, 2).double()
+    mean = x.double().mean((0, 2, 3)).repeat_interleave(block * block)
+    left = torch.linalg.svdvals(rows - mean)[latent:].square().sum() / rows.numel()
+    assert losses.mse(rebuilt.double(), x.double()).item() == pytest.approx(left.item(), rel=1e-3, abs=1e-9)
+    codes = model.encode(x).movedim(1, -1).flatten(0, 2)
+    torch.testing.assert_close(codes.square().mean(0).sqrt(), model.scale.flatten(), rtol=1e-3, atol=1e-4)
+
+
+def test_blockwise_learns_more_than_its_start():
+    x = random_photos(16, seed=2)
+    model = photos.Blockwise(4, 8, width=16).start(x)
+    before = losses.mse(model(x), x)
+    training.fit(model, x, losses.reconstruction, epochs=100, batch_size=16, lr=3e-3)
+    assert losses.mse(model(x), x) < 0.9 * before

@@ -1,0 +1,178 @@
+"""Colour for grey photos: from luma to the two chroma channels, as one guess or as odds for every colour.
+
+Everything is in BT.601's YCbCr, each channel in [0, 1] and grey at Cb = Cr = ½ (`color.rgb_to_ycbcr`).
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from chromae import color, losses
+from chromae.models import photos
+
+GAMMAS = (0.1, 0.5, 1.5, 3.0)
+
+
+def split(rgb: Float[Tensor, "n 3 height width"]) -> tuple[Float[Tensor, "n 1 h w"], Float[Tensor, "n 2 h w"]]:
+    """Luma and chroma of RGB photos in [0, 1]."""
+    ycbcr = color.rgb_to_ycbcr(rgb.movedim(1, -1)).movedim(-1, 1)
+    return ycbcr[:, :1], ycbcr[:, 1:]
+
+
+def join(luma: Float[Tensor, "n 1 h w"], chroma: Float[Tensor, "n 2 h w"]) -> Float[Tensor, "n 3 h w"]:
+    """`split` undone, cut to [0, 1]: a guessed chroma may lie outside of what RGB holds at this luma."""
+    return color.ycbcr_to_rgb(torch.cat([luma, chroma], dim=1).movedim(1, -1)).movedim(-1, 1).clamp(0, 1)
+
+
+def gammas(luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 4 h w"]:
+    """The grey photo four times, darkened and brightened: luma^0.1, ^0.5, ^1.5, ^3, not rounded to bytes between."""
+    return torch.cat([luma**gamma for gamma in GAMMAS], dim=1)
+
+
+class Published(nn.Module):
+    """luma → four greys → `network` → chroma."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, luma: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n 2 height width"]:
+        return self.network(gammas(luma)).float()
+
+
+def base(double: bool = False) -> Published:
+    """Roelofs and Gu's first (2020): their photo autoencoder, four greys in, two chromas out, or twice as wide."""
+    channels, latent = ((16, 24), 32) if double else ((8, 12), 16)
+    return Published(photos.small(channels, latent, inside=4, outside=2))
+
+
+def custom() -> Published:
+    """Their custom network. As printed, one stride and two doublings do not close; we give 16 → 32 a stride, too."""
+    layers: list[nn.Module] = []
+    for before, after, stride in ((4, 16, 1), (16, 16, 1), (16, 16, 2), (16, 32, 2), (32, 32, 1)):
+        layers += [nn.Conv2d(before, after, 3, stride=stride, padding=1), nn.LeakyReLU()]
+    for before, after, double in ((32, 32, True), (32, 16, False), (16, 8, True), (8, 2, False)):
+        layers += [nn.Upsample(scale_factor=2)] * double
+        layers += [nn.ConvTranspose2d(before, after, 3, padding=1), nn.LeakyReLU()]
+    return Published(nn.Sequential(*layers[:-1], nn.Sigmoid()))
+
+
+class UNet(nn.Module):
+    """Residual blocks at 1/2, 1/4 and 1/8 of the width, with the mean of the whole picture added at the bottom.
+
+    Nothing of the input is dropped: its pixels come in as 2 × 2 blocks, and what goes down is added on the way up
+    (Ronneberger et al., https://arxiv.org/abs/1505.04597, which concatenates). `classes` gives it a word to go by,
+    a label a picture.
+    """
+
+    def __init__(
+        self, inside: int = 1, outside: int = 2, width: int = 48, depth: int = 1, classes: int = 0, half: bool = False
+    ):
+        """`half`: the output has half the width of the input."""
+        super().__init__()
+        widths = [width, 2 * width, 4 * width]
+        self.first = nn.Conv2d(4 * inside, width, 3, padding=1)
+        self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:-1])
+        self.before, self.after = (
+            nn.ModuleList(nn.Sequential(*photos.blocks(w, depth)) for w in part) for part in (widths, widths[:-1])
+        )
+        self.whole = nn.Sequential(nn.Linear(widths[-1], widths[-1]), nn.SiLU(), nn.Linear(widths[-1], widths[-1]))
+        self.word = nn.Embedding(classes, widths[-1]) if classes else None
+        last = nn.Conv2d(width, outside if half else 4 * outside, 3, padding=1)
+        self.last = nn.Sequential(nn.SiLU(), last, nn.Identity() if half else nn.PixelShuffle(2))
+
+    def forward(
+        self, x: Float[Tensor, "n inside height width"], labels: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n outside rows columns"]:
+        x = self.before[0](self.first(F.pixel_unshuffle(4 * x - 2, 2)))
+        kept = []
+        for down, blocks in zip(self.down, self.before[1:], strict=True):
+            kept.append(x)
+            x = blocks(down(x))
+        whole = self.whole(x.mean((2, 3)))
+        if self.word is not None:
+            whole = whole + self.word(labels)
+        x = x + whole[:, :, None, None]
+        for up, blocks in zip(reversed(self.up), reversed(self.after), strict=True):
+            x = blocks(up(x) + kept.pop())
+        return self.last(x)
+
+
+class Guess(nn.Module):
+    """The one chroma with the least expected error, from a U-Net: greyish wherever several are likely."""
+
+    def __init__(self, see: Callable[[Tensor], Tensor] | None = None, classes: int = 0, width: int = 48):
+        super().__init__()
+        self.see = see
+        self.network = UNet(inside=4 if see is gammas else 1, classes=classes, width=width)
+
+    def forward(
+        self, luma: Float[Tensor, "n 1 height width"], labels: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n 2 height width"]:
+        seen = luma if self.see is None else self.see(luma)
+        return 0.5 + self.network(seen, labels).float() / 8
+
+
+class Odds(nn.Module):
+    """Odds for every one of some chromas, at half the width: Zhang, Isola and Efros (https://arxiv.org/abs/1603.08511).
+
+    `bins` are the chromas, `rarity` how much more a rare one counts in training, both from `chroma_bins`.
+    """
+
+    def __init__(self, bins: Float[Tensor, "q 2"], rarity: Float[Tensor, " q"], width: int = 48):
+        super().__init__()
+        self.register_buffer("bins", bins)
+        self.register_buffer("rarity", rarity)
+        self.network = UNet(outside=len(bins), width=width, half=True)
+
+    def logits(self, luma: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n q rows columns"]:
+        return self.network(luma).float()
+
+    def forward(
+        self, luma: Float[Tensor, "n 1 height width"], temperature: float = 0.4
+    ) -> Float[Tensor, "n 2 height width"]:
+        """The annealed mean (their eq. 5): the likeliest chroma at temperature 0, the mean of all at 1."""
+        odds = torch.softmax(self.logits(luma) / temperature, dim=1)
+        half = torch.einsum("nqyx,qc->ncyx", odds, self.bins)
+        return F.interpolate(half, scale_factor=2, mode="bilinear")
+
+
+def chroma_bins(
+    rgb: Float[Tensor, "n 3 height width"], step: float = 0.04, rarest: float = 1e-5, mix: float = 0.5
+) -> tuple[Float[Tensor, "q 2"], Float[Tensor, " q"]]:
+    """The chromas on a grid of this step that these photos hold, and the weight of each in training.
+
+    A weight is one over the chroma's frequency mixed with a uniform one, with mean 1 over the photos' pixels (Zhang
+    et al. 2016, eq. 4, with λ = `mix`: 0 makes up for all of the rarity, 1 for none). Chromas of a smaller part than
+    `rarest` are left out.
+    """
+    chroma = F.avg_pool2d(split(rgb)[1], 2).movedim(1, -1).flatten(0, 2)
+    cells, counts = ((chroma - 0.5) / step).round().long().unique(dim=0, return_counts=True)
+    frequency = counts / counts.sum()
+    cells, frequency = cells[frequency >= rarest], frequency[frequency >= rarest]
+    weight = 1 / ((1 - mix) * frequency + mix / len(frequency))
+    return 0.5 + step * cells, weight / (frequency * weight).sum()
+
+
+def regression(model: nn.Module, rgb: Float[Tensor, "n 3 height width"]) -> dict[str, Tensor]:
+    """Objective: MSE of the chroma that a model makes of the luma of these photos."""
+    luma, chroma = split(rgb)
+    return {"loss": losses.mse(model(luma), chroma)}
+
+
+def regression_knowing(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    """`regression` of a model that is told what is in every photo: a batch of photos and labels."""
+    luma, chroma = split(batch[0])
+    return {"loss": losses.mse(model(luma, batch[1]), chroma)}
+
+
+def classification(model: Odds, rgb: Float[Tensor, "n 3 height width"]) -> dict[str, Tensor]:
+    """Objective: cross-entropy of the nearest bin to the chroma of every 2 × 2 pixels, rare ones counting more."""
+    luma, chroma = split(rgb)
+    half = F.avg_pool2d(chroma, 2).movedim(1, -1)
+    nearest = torch.cdist(half.flatten(0, 2), model.bins).argmin(1).view(half.shape[:-1])
+    return {"loss": F.cross_entropy(model.logits(luma), nearest, weight=model.rarity)}
