@@ -116,6 +116,15 @@ def test_epoch_in_the_strip_is_the_curve_length():
     assert not np.array_equal(*top)
 
 
+def test_points_are_counted_in_their_unit():
+    counted = [AXES, AXES._replace(unit="epoch", each=1), AXES._replace(unit="step"), AXES._replace(each=50)]
+    same, again, unit, each = (strip(drawing.frame({"picture": noise(100)}, [[0.05] * 7], axes)) for axes in counted)
+    assert np.array_equal(same, again)
+    assert not np.array_equal(same[:28], unit[:28])  # beside the curve's name
+    assert np.array_equal(same[-28:], unit[-28:])
+    assert not np.array_equal(same[-28:], each[-28:])  # at the ends of the axis
+
+
 class Plane(torch.nn.Module):
     """Images of one grey: codes are (grey, −grey), decoded to a grey that follows the first latent."""
 

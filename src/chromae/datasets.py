@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor
 
 from chromae import downloads, views
-from chromae.batches import Sample, take
+from chromae.batches import Batch, Sample, length, take
 from chromae.shapes import Factors, draw, draw_bytes, factors
 
 
@@ -96,18 +96,20 @@ def shape_pairs(changes: tuple[views.View, ...], size: int = 128, make: Callable
     return lambda n, generator: views.pair(make(n, generator), generator, changes, size)
 
 
-def drawn(images: UInt8[Tensor, "n *shape"], mirror: bool = False) -> Sample:
-    """Images drawn at random from a set, in [0, 1], without end: epochs of `fit` may then have any length.
+def drawn(data: Batch, mirror: bool = False) -> Sample:
+    """Examples drawn at random from a set, as `take` gives them, without end: epochs of `fit` may have any length.
 
-    With `mirror`, half of them are turned left to right: twice as many photos, where that changes nothing of note.
+    With `mirror`, half of the images (the first tensor of several) are turned left to right: twice as many photos,
+    where that changes nothing of note.
     """
 
-    def sample(n: int, generator: Generator) -> Float[Tensor, "n *shape"]:
-        chosen = torch.randint(len(images), (n,), generator=generator, device=generator.device)
-        batch = take(images, chosen)
+    def sample(n: int, generator: Generator) -> Batch:
+        chosen = torch.randint(length(data), (n,), generator=generator, device=generator.device)
+        batch = take(data, chosen)
         if mirror:
+            images = batch[0] if isinstance(batch, tuple) else batch
             turned = torch.rand(n, generator=generator, device=generator.device) < 0.5
-            batch[turned] = batch[turned].flip(-1)
+            images[turned] = images[turned].flip(-1)
         return batch
 
     return sample

@@ -29,7 +29,10 @@ CLASSES = (
 
 
 class Axes(NamedTuple):
-    """The strip's axes: x runs from 0 to `steps`, y from `low` to `high`; `limit` is drawn as a dashed line."""
+    """The strip's axes: x runs over `steps` points, y from `low` to `high`; `limit` is drawn as a dashed line.
+
+    Points are counted in `unit`, `each` of them from one point to the next.
+    """
 
     label: str
     steps: int
@@ -37,6 +40,8 @@ class Axes(NamedTuple):
     high: float
     limit: float
     limit_label: str
+    unit: str = "epoch"
+    each: int = 1
 
 
 def frame(
@@ -185,9 +190,9 @@ def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.I
     for value in (axes.low, axes.high):
         text((left - 5, place(0, value)[1]), f"{value:g}", anchor="rm")
     for step in (0, axes.steps):
-        text((place(step, 0)[0], bottom + 4), f"{step}", anchor="mt")
+        text((place(step, 0)[0], bottom + 4), f"{axes.each * step:,}", anchor="mt")
     text((right, limit + 3), axes.limit_label, anchor="rt")
-    text((right, top), f"{axes.label}, epoch {len(curves[0])}", anchor="rm")
+    text((right, top), f"{axes.label}, {axes.unit} {axes.each * len(curves[0]):,}", anchor="rm")
     return strip
 
 
