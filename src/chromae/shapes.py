@@ -22,7 +22,7 @@ from chromae.color import hsv_to_rgb
 KINDS = ("triangle", "circle", "square", "star", "ring", "cross")
 SOURCE_KINDS = KINDS[:3]
 SYMMETRY = {"triangle": 3, "circle": 1, "square": 4, "star": 5, "ring": 1, "cross": 4}  # turns that look the same
-CHUNK = 16  # images of one kind whose distances are computed at once on a CPU: they stay in its caches
+CHUNK = 24  # images of one kind whose distances are computed at once on a CPU, in memory that is used again
 
 
 class Factors(NamedTuple):
@@ -95,11 +95,12 @@ def draw(
     contrast, middle = (part[..., None, None] for part in (background - color, (background + color) / 2))
     pixels = torch.arange(size, device=kind.device) + 0.5
     x, y, radius = pixels - size * center[:, :1], pixels - size * center[:, 1:], size * radius
-    start = 0
-    for index, count in enumerate(kind.bincount(minlength=len(KINDS)).tolist()):
-        for part in _slices(start, start + count, CHUNK if kind.device.type == "cpu" else len(kind)):
-            distance = DISTANCES[KINDS[index]](x[part], y[part], radius[part], angle[part]).clamp_(-0.5, 0.5)
-            _paint(distance, contrast[part], middle[part], image, order[part])
+    chunk = max(1, min(CHUNK, len(image)) if image.device.type == "cpu" else len(image))
+    room, start = image.new_empty(4, chunk, size, size), 0
+    for name, count in zip(KINDS, kind.bincount(minlength=len(KINDS)).tolist(), strict=True):
+        for part in _slices(start, start + count, chunk):
+            distance = DISTANCES[name](x[part], y[part], radius[part], angle[part], room[:, : len(x[part])])
+            _paint(distance.clamp_(-0.5, 0.5), contrast[part], middle[part], image, order[part])
         start += count
     return image
 
@@ -131,58 +132,57 @@ def _slices(start: int, stop: int, length: int) -> list[slice]:
 
 
 Rows = Float[Tensor, "n size"]
+Each = Float[Tensor, " n"]
 Distance = Float[Tensor, "n size size"]
+Room = Float[Tensor, "4 n size size"]  # memory to compute in
 
 
-def _along(x: Rows, y: Rows, angle: Float[Tensor, " n"]) -> Distance:
+def _along(x: Rows, y: Rows, angle: Each, out: Distance) -> Distance:
     """How far every pixel lies in a direction, given as a counter-clockwise angle; y runs down."""
-    return (torch.cos(angle)[:, None] * x)[:, None, :] - (torch.sin(angle)[:, None] * y)[:, :, None]
+    return torch.sub((torch.cos(angle)[:, None] * x)[:, None, :], (torch.sin(angle)[:, None] * y)[:, :, None], out=out)
 
 
-def _half_planes(x: Rows, y: Rows, angle: Float[Tensor, " n"], sides: int) -> list[Distance]:
-    return [_along(x, y, angle + 2 * math.pi * side / sides) for side in range(sides)]
+def _triangle(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
+    nearest = _along(x, y, angle, room[0])
+    for side in (1, 2):
+        torch.maximum(nearest, _along(x, y, angle + 2 * math.pi * side / 3, room[1]), out=nearest)
+    return nearest.sub_(radius[:, None, None] / 2)
 
 
-def _triangle(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
-    first, *others = _half_planes(x, y, angle, 3)
-    for other in others:
-        torch.maximum(first, other, out=first)
-    return first.sub_(radius[:, None, None] / 2)
+def _from_center(x: Rows, y: Rows, out: Distance) -> Distance:
+    return torch.add(x.square()[:, None, :], y.square()[:, :, None], out=out).sqrt_()
 
 
-def _from_center(x: Rows, y: Rows) -> Distance:
-    return (x.square()[:, None, :] + y.square()[:, :, None]).sqrt_()
+def _circle(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
+    return _from_center(x, y, room[0]).sub_(radius[:, None, None])
 
 
-def _circle(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
-    return _from_center(x, y).sub_(radius[:, None, None])
-
-
-def _ring(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+def _ring(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
     """Its hole is half as wide as the ring."""
     radius = radius[:, None, None]
-    return _from_center(x, y).sub_(0.75 * radius).abs_().sub_(0.25 * radius)
+    return _from_center(x, y, room[0]).sub_(0.75 * radius).abs_().sub_(0.25 * radius)
 
 
-def _square(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
-    across, up = _half_planes(x, y, angle, 4)[:2]
-    return torch.maximum(across.abs_(), up.abs_(), out=across).sub_(radius[:, None, None] / math.sqrt(2))
+def _square(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
+    across, up = (_along(x, y, angle + turn, out).abs_() for turn, out in zip((0, math.pi / 2), room[:2], strict=True))
+    return torch.maximum(across, up, out=across).sub_(radius[:, None, None] / math.sqrt(2))
 
 
-def _cross(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+def _cross(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
     """Two bars, three times as long as wide."""
     long = radius[:, None, None] * 3 / math.sqrt(10)
-    across, up = (part.abs_() for part in _half_planes(x, y, angle, 4)[:2])
-    lying, standing = torch.maximum(across - long, up - long / 3), torch.maximum(up - long, across - long / 3)
+    across, up = (_along(x, y, angle + turn, out).abs_() for turn, out in zip((0, math.pi / 2), room[:2], strict=True))
+    lying = torch.maximum(torch.sub(across, long, out=room[2]), torch.sub(up, long / 3, out=room[3]), out=room[2])
+    standing = torch.maximum(up.sub_(long), across.sub_(long / 3), out=up)
     return torch.minimum(lying, standing, out=lying)
 
 
-def _star(x: Rows, y: Rows, radius: Float[Tensor, " n"], angle: Float[Tensor, " n"]) -> Distance:
+def _star(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
     """The pentagram: inside at least four of the five half-planes of its edges, so their second largest counts."""
-    first, *others = _half_planes(x, y, angle, 5)
-    second = torch.full_like(first, -torch.inf)
-    for other in others:
-        torch.maximum(second, torch.minimum(first, other), out=second)
+    first, second = _along(x, y, angle, room[0]), room[1].fill_(-torch.inf)
+    for side in (1, 2, 3, 4):
+        other = _along(x, y, angle + 2 * math.pi * side / 5, room[2])
+        torch.maximum(second, torch.minimum(first, other, out=room[3]), out=second)
         torch.maximum(first, other, out=first)
     return second.sub_(radius[:, None, None] * math.cos(2 * math.pi / 5))
 
