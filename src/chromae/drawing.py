@@ -191,7 +191,8 @@ def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.I
         text((left - 5, place(0, value)[1]), f"{value:g}", anchor="rm")
     for step in (0, axes.steps):
         text((place(step, 0)[0], bottom + 4), f"{axes.each * step:,}", anchor="mt")
-    text((right, limit + 3), axes.limit_label, anchor="rt")
+    below = limit + 18 < bottom  # is there room for its name?
+    text((right, limit + 3 if below else limit - 3), axes.limit_label, anchor="rt" if below else "rb")
     text((right, top), f"{axes.label}, {axes.unit} {axes.each * len(curves[0]):,}", anchor="rm")
     return strip
 

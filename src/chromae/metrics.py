@@ -158,13 +158,15 @@ def pca_errors(
             f"sizes holds {max(sizes)}, expected at most {min(fitted.shape)}: "
             f"train has {fitted.shape[0]} examples of {fitted.shape[1]} numbers"
         )
-    if fitted.shape[1] <= 4096:
+    exact = fitted.shape[1] <= 4096
+    if exact:
         fitted, held_out = fitted.double(), held_out.double()
     mean = fitted.mean(0)
-    if fitted.shape[1] <= 4096:
-        axes = torch.linalg.eigh((fitted - mean).T @ (fitted - mean)).eigenvectors.flip(1)  # the widest axis first
+    fitted, held_out = fitted - mean, held_out - mean
+    if exact:
+        axes = torch.linalg.eigh(fitted.T @ fitted).eigenvectors.flip(1)  # the widest axis first
     else:
-        axes = torch.svd_lowrank(fitted - mean, q=min(max(sizes) + 32, *fitted.shape), niter=4)[2]
-    kept = ((held_out - mean) @ axes).square().mean(0).cumsum(0)
-    total = (held_out - mean).square().mean(0).sum()
+        axes = torch.svd_lowrank(fitted, q=min(max(sizes) + 32, *fitted.shape), niter=4)[2]
+    kept = (held_out @ axes).square().mean(0).cumsum(0)
+    total = held_out.square().mean(0).sum()
     return {size: ((total - (kept[size - 1] if size else 0)) / fitted.shape[1]).item() for size in sizes}
