@@ -192,6 +192,15 @@ def _float(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
 
 
+def spikiness(logits: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
+    """How undecided softmax(logits) is over its first axis: the mean of Σ √p, 1 if decided and √n if all p are equal.
+
+    The penalty ‖softmax(m)^½‖₁ of "Learning a color quantization for neural excitation" (2021), as a mean instead of
+    a sum, and computed from log p: √p itself has an infinite gradient where p underflows.
+    """
+    return (logits.log_softmax(0) / 2).exp().sum(0).mean()
+
+
 def reconstruction(model: nn.Module, batch: Float[Tensor, "n *shape"]) -> dict[str, Tensor]:
     """Objective: MSE between a batch and its reconstruction, values in [0, 1]."""
     return {"loss": mse(model(batch), batch)}

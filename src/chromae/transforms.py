@@ -1,0 +1,54 @@
+"""One picture seen many times, each time a little otherwise: turned, enlarged, moved, blurred."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Generator, Tensor
+
+
+def seen_again(
+    image: Float[Tensor, "channels height width"],
+    count: int,
+    generator: Generator,
+    turn: float = 15.0,
+    zoom: float = 0.1,
+    shift: float = 0.06,
+    blur: float = 0.0,
+) -> Float[Tensor, "count channels height width"]:
+    """`count` views of a picture, differentiable, in one `grid_sample`; beyond its edges it is mirrored.
+
+    Each is turned by up to ± `turn` degrees, scaled by up to 1 ± `zoom`, moved by up to ± `shift` of its width and
+    height, and blurred by a Gaussian of up to `blur` pixels; all uniform. What a neuron likes only at one place and
+    angle is noise; what it likes in all of these is its subject.
+    """
+    uniform = 2 * torch.rand(count, 4, generator=generator, device=generator.device).to(image.device) - 1
+    angle = math.radians(turn) * uniform[:, 0]
+    scale = 1 / (1 + zoom * uniform[:, 1])
+    height, width = image.shape[1:]
+    cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
+    rows = [
+        torch.stack([cos, -sin * height / width, 2 * shift * uniform[:, 2]], dim=1),
+        torch.stack([sin * width / height, cos, 2 * shift * uniform[:, 3]], dim=1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, dim=1), [count, *image.shape], align_corners=False)
+    views = F.grid_sample(
+        image.expand(count, -1, -1, -1), grid, padding_mode="reflection", align_corners=False, mode="bilinear"
+    )
+    if blur == 0:
+        return views
+    sigma = blur * torch.rand(count, generator=generator, device=generator.device).to(image.device)
+    return blurred(views, sigma, reach=math.ceil(2.5 * blur))
+
+
+def blurred(
+    images: Float[Tensor, "n channels height width"], sigma: Float[Tensor, " n"], reach: int
+) -> Float[Tensor, "n channels height width"]:
+    """Every picture under a Gaussian of its own σ, in pixels, cut off at `reach` pixels; edges are repeated."""
+    places = torch.arange(-reach, reach + 1, device=images.device)
+    kernel = torch.softmax(-places.square() / (2 * sigma.clamp_min(1e-3).square()[:, None]), dim=1)
+    kernel = kernel.repeat_interleave(images.shape[1], 0)[:, None]
+    flat = F.pad(images, (reach, reach, reach, reach), mode="replicate").flatten(0, 1)[None]
+    flat = F.conv2d(flat, kernel[:, :, None], groups=len(kernel))
+    return F.conv2d(flat, kernel[..., None], groups=len(kernel))[0].unflatten(0, images.shape[:2])
