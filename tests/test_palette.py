@@ -19,6 +19,10 @@ def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
+def numbers(count, seed=0):
+    return torch.rand(count, 5, generator=seeded(seed))
+
+
 def picture(relaxation="annealed", logits=Pixels, pens=PENS, **options):
     return PaletteImage(logits(len(pens), 12, 16, seeded(1), **options), Palette(0, seeded(), pens), relaxation)
 
@@ -28,23 +32,26 @@ def picture(relaxation="annealed", logits=Pixels, pens=PENS, **options):
 def test_relaxed_and_strict_are_pictures(relaxation, logits):
     torch.manual_seed(0)
     image = picture(relaxation, logits)
-    odds = image.odds(0.3)
+    image.progress.fill_(0.3)
+    odds = image.odds()
     torch.testing.assert_close(odds.sum(0), torch.ones(12, 16))
-    assert image.relaxed(0.3).shape == image.strict().shape == (3, 12, 16)
+    assert image.relaxed().shape == image.strict().shape == (3, 12, 16)
     assert -1e-6 < image.relaxed().min() <= image.relaxed().max() < 1 + 1e-6
     assert {tuple(color) for color in image.strict().flatten(1).T.tolist()} <= {tuple(pen) for pen in PENS.tolist()}
     assert torch.equal(image.strict(), PENS[image.labels()].movedim(-1, 0))
-    image.relaxed(0.3).square().sum().backward()
+    image.relaxed().square().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in image.parameters())
 
 
 def test_annealing_ends_near_the_strict_picture():
     image = picture()
-    away = [(image.relaxed(progress) - image.strict()).square().mean().item() for progress in (0, 0.5, 1)]
+    away = []
+    for progress in (0, 0.5, 1):
+        image.progress.fill_(progress)
+        away.append((image.relaxed() - image.strict()).square().mean().item())
     assert away[0] > 3 * away[1] > 9 * away[2]
-    plain = picture("plain")
-    torch.testing.assert_close(image.odds(0.0), plain.odds())
-    torch.testing.assert_close(image.odds(1.0), (image.logits() / palette.COLD).softmax(0))
+    torch.testing.assert_close(picture("annealed").odds(), picture("plain").odds())
+    torch.testing.assert_close(image.odds(), (image.logits() / palette.COLD).softmax(0))
 
 
 def test_straight_through_draws_strictly_and_learns_as_plain():
@@ -102,7 +109,8 @@ def test_a_picture_in_three_colours_is_learned():
     optimizer = torch.optim.Adam(image.parameters(), lr=0.1)
     for step in range(60):
         optimizer.zero_grad()
-        losses.mse(image.relaxed(step / 60), target).backward()
+        image.progress.fill_(step / 60)
+        losses.mse(image.relaxed(), target).backward()
         optimizer.step()
     assert torch.equal(image.strict(), target)
 
@@ -110,10 +118,10 @@ def test_a_picture_in_three_colours_is_learned():
 @given(st.integers(2, 8), st.integers(0, 100))
 def test_spikiness_lies_between_decided_and_undecided(n, seed):
     logits = 3 * torch.randn(n, 5, 4, generator=seeded(seed), dtype=torch.float64)
-    assert 1 <= losses.spikiness(logits) <= math.sqrt(n)
+    assert 1 - 1e-12 <= losses.spikiness(logits) <= math.sqrt(n) + 1e-12
     assert losses.spikiness(logits).item() == pytest.approx(logits.softmax(0).sqrt().sum(0).mean().item())
     assert losses.spikiness(0 * logits).item() == pytest.approx(math.sqrt(n))
-    assert losses.spikiness(1e4 * logits).item() == pytest.approx(1, abs=1e-6)
+    assert losses.spikiness(1e9 * logits).item() == pytest.approx(1, abs=1e-6)
 
 
 def test_spikiness_has_a_gradient_where_odds_underflow():
@@ -135,11 +143,11 @@ def test_bad_input_is_one_sentence():
 
 def test_views_are_seeded_and_still_views_are_the_picture():
     image = torch.rand(3, 20, 24, generator=seeded())
-    first, again, other = (transforms.seen_again(image, 4, seeded(seed), blur=1.0) for seed in (1, 1, 2))
+    first, again, other = (transforms.seen_again(image, numbers(4, seed), blur=1.0) for seed in (1, 1, 2))
     assert first.shape == (4, 3, 20, 24)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    still = transforms.seen_again(image, 2, seeded(), turn=0, zoom=0, shift=0)
+    still = transforms.seen_again(image, numbers(2), turn=0, zoom=0, shift=0)
     torch.testing.assert_close(still, image.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
 
 
@@ -147,7 +155,7 @@ def test_turning_does_not_shear():
     """A disk stays a disk in a picture that is not square."""
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(80.0), indexing="ij")
     disk = ((x - 39.5).square() + (y - 19.5).square() < 100).float()[None]
-    views = transforms.seen_again(disk, 8, seeded(), turn=30, zoom=0, shift=0)
+    views = transforms.seen_again(disk, numbers(8), turn=30, zoom=0, shift=0)
     assert (views - disk).abs().mean() < 0.01
 
 
@@ -163,5 +171,5 @@ def test_blurs_keep_the_mean_and_have_their_width():
 
 def test_views_let_gradients_through():
     image = nn.Parameter(torch.rand(3, 16, 16, generator=seeded()))
-    transforms.seen_again(image, 3, seeded(), blur=1.0).sum().backward()
+    transforms.seen_again(image, numbers(3), blur=1.0).sum().backward()
     assert (image.grad > 0).all()

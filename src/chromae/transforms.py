@@ -5,32 +5,31 @@ import math
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Generator, Tensor
+from torch import Tensor
 
 
 def seen_again(
     image: Float[Tensor, "channels height width"],
-    count: int,
-    generator: Generator,
+    uniform: Float[Tensor, "count 5"],
     turn: float = 15.0,
     zoom: float = 0.1,
     shift: float = 0.06,
     blur: float = 0.0,
 ) -> Float[Tensor, "count channels height width"]:
-    """`count` views of a picture, differentiable, in one `grid_sample`; beyond its edges it is mirrored.
+    """Views of a picture, differentiable, in one `grid_sample`; beyond its edges it is mirrored.
 
-    Each is turned by up to ± `turn` degrees, scaled by up to 1 ± `zoom`, moved by up to ± `shift` of its width and
-    height, and blurred by a Gaussian of up to `blur` pixels; all uniform. What a neuron likes only at one place and
-    angle is noise; what it likes in all of these is its subject.
+    Each follows from five random numbers in [0, 1]. It is turned by up to ± `turn` degrees, scaled by up to
+    1 ± `zoom`, moved by up to ± `shift` of its width and height, and blurred by a Gaussian of up to `blur` pixels.
+    What a neuron likes only at one place and angle is noise; what it likes in all of these is its subject.
     """
-    uniform = 2 * torch.rand(count, 4, generator=generator, device=generator.device).to(image.device) - 1
-    angle = math.radians(turn) * uniform[:, 0]
-    scale = 1 / (1 + zoom * uniform[:, 1])
+    count, symmetric = len(uniform), 2 * uniform - 1
+    angle = math.radians(turn) * symmetric[:, 0]
+    scale = 1 / (1 + zoom * symmetric[:, 1])
     height, width = image.shape[1:]
     cos, sin = scale * torch.cos(angle), scale * torch.sin(angle)
     rows = [
-        torch.stack([cos, -sin * height / width, 2 * shift * uniform[:, 2]], dim=1),
-        torch.stack([sin * width / height, cos, 2 * shift * uniform[:, 3]], dim=1),
+        torch.stack([cos, -sin * height / width, 2 * shift * symmetric[:, 2]], dim=1),
+        torch.stack([sin * width / height, cos, 2 * shift * symmetric[:, 3]], dim=1),
     ]
     grid = F.affine_grid(torch.stack(rows, dim=1), [count, *image.shape], align_corners=False)
     views = F.grid_sample(
@@ -38,8 +37,7 @@ def seen_again(
     )
     if blur == 0:
         return views
-    sigma = blur * torch.rand(count, generator=generator, device=generator.device).to(image.device)
-    return blurred(views, sigma, reach=math.ceil(2.5 * blur))
+    return blurred(views, blur * uniform[:, 4], reach=math.ceil(2.5 * blur))
 
 
 def blurred(

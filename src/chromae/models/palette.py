@@ -30,15 +30,16 @@ class PaletteImage(nn.Module):
         if len(logits()) != len(colors()):
             raise ValueError(f"logits choose among {len(logits())} colours, colors holds {len(colors())}")
         self.logits, self.colors, self.relaxation = logits, colors, relaxation
+        self.register_buffer("progress", torch.tensor(0.0))  # of the learning, in [0, 1]: it cools "annealed" down
 
-    def odds(self, progress: float = 1.0) -> Float[Tensor, "n height width"]:
-        """How much of every colour a pixel is drawn with; `progress` in [0, 1] cools "annealed" down."""
+    def odds(self) -> Float[Tensor, "n height width"]:
+        """How much of every colour a pixel is drawn with while it learns."""
         logits = self.logits()
         match self.relaxation:
             case "sharpened":
                 return (3 * logits).softmax(0)
             case "annealed":
-                return (logits / (HOT * (COLD / HOT) ** progress)).softmax(0)
+                return (logits / (HOT * (COLD / HOT) ** self.progress)).softmax(0)
             case "straight-through":
                 soft = logits.softmax(0)
                 return one_hot(logits) + soft - soft.detach()
@@ -46,9 +47,9 @@ class PaletteImage(nn.Module):
                 return F.gumbel_softmax(logits, hard=True, dim=0)
         return logits.softmax(0)
 
-    def relaxed(self, progress: float = 1.0) -> Float[Tensor, "3 height width"]:
+    def relaxed(self) -> Float[Tensor, "3 height width"]:
         """The picture that learns, in [0, 1]."""
-        return torch.einsum("nyx,nc->cyx", self.odds(progress), self.colors())
+        return torch.einsum("nyx,nc->cyx", self.odds(), self.colors())
 
     def labels(self) -> Int[Tensor, "height width"]:
         """The colour that every pixel likes best."""

