@@ -1,0 +1,197 @@
+"""From a picture of few colours to lines for N pens: hatches and outlines, ordered, as SVG, and drawn again as a check.
+
+The SVG follows what AxiDraw, vpype and saxi read: page and view box in millimetres, one top-level group a pen that
+Inkscape takes for a layer, its label beginning with the pen's number, light pens first, polylines without fill.
+"""
+
+import math
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+from xml.sax.saxutils import quoteattr
+
+import contourpy
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from matplotlib.colors import CSS4_COLORS, to_hex, to_rgb
+from PIL import Image, ImageDraw
+from scipy import ndimage
+from torch import Tensor
+
+from chromae import color, files
+
+Line = Float[np.ndarray, "points 2"]  # x and y in mm from the page's upper left corner
+
+WHITE = (1.0, 1.0, 1.0)
+SAME = 0.05  # colours that differ by less than this ΔE are one to a pen on paper
+
+
+class Layer(NamedTuple):
+    """What one pen draws, in this order."""
+
+    name: str
+    color: tuple[float, float, float]
+    lines: list[Line]
+
+
+class Plot(NamedTuple):
+    """All pens' lines on a page; lengths in mm."""
+
+    page: tuple[float, float]
+    pen_width: float
+    paper: tuple[float, float, float]
+    layers: list[Layer]
+
+
+def plot(
+    labels: Int[Tensor, "height width"],
+    palette: Float[Tensor, "n 3"],
+    page: tuple[float, float] = (210.0, 297.0),
+    margin: float = 15.0,
+    pen_width: float = 0.5,
+    paper: tuple[float, float, float] = WHITE,
+    outlines: bool = True,
+) -> Plot:
+    """Lines that fill every colour's regions: hatches a pen's width apart, each pen at its own angle, and outlines.
+
+    The picture is as large as the page and its margins (all in mm) allow, in the middle. A colour of the paper is not
+    drawn. Raises ValueError for a page that its margins or the pen leave no room on, for labels without a colour, and
+    for colours outside [0, 1].
+    """
+    width, height = (side - 2 * margin for side in page)
+    if pen_width <= 0:
+        raise ValueError(f"pen_width is {pen_width:g}, expected more than 0 mm")
+    if min(width, height) < 10 * pen_width:
+        raise ValueError(
+            f"page is {page[0]:g} × {page[1]:g} mm, expected twice the margin, {margin:g} mm, and ten times the pen's "
+            f"width, {pen_width:g} mm, or more"
+        )
+    if palette.numel() and not (palette.min() >= 0 and palette.max() <= 1):
+        raise ValueError(f"palette has values from {palette.min():g} to {palette.max():g}, expected RGB in [0, 1]")
+    if labels.min() < 0 or labels.max() >= len(palette):
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected 0 to {len(palette) - 1}")
+    rows, columns = labels.shape
+    pixel = min(width / columns, height / rows)
+    corner = np.array([(page[0] - pixel * columns) / 2, (page[1] - pixel * rows) / 2])
+    grid = labels.cpu().numpy()
+    seen = [int(index) for index in np.unique(grid) if color.delta_e(palette[index], palette.new_tensor(paper)) > SAME]
+    seen.sort(key=lambda index: -color.rgb_to_oklab(palette[index])[0].item())  # the lightest first
+    layers = []
+    for place, index in enumerate(seen):
+        mask = grid == index
+        angle = math.pi * (1 / 4 + place / len(seen))
+        lines = hatches(mask, pen_width / pixel, angle) + (contours(mask, pen_width / pixel) if outlines else [])
+        rgb = tuple(palette[index].tolist())
+        layers.append(Layer(f"{place + 1}-{name_of(rgb)}", rgb, ordered([corner + pixel * line for line in lines])))
+    return Plot(page, pen_width, paper, layers)
+
+
+def hatches(mask: np.ndarray, spacing: float, angle: float) -> list[Line]:
+    """Parallel lines `spacing` pixels apart over the true pixels of a mask, in pixels; every other one runs back."""
+    rows, columns = mask.shape
+    reach = math.hypot(rows, columns) / 2
+    along, across = np.array([math.cos(angle), math.sin(angle)]), np.array([-math.sin(angle), math.cos(angle)])
+    step = min(spacing, 1.0) / 4
+    t = np.arange(-reach, reach, step)
+    lines = []
+    for turn, offset in enumerate(np.arange(-reach + spacing / 2, reach, spacing)):
+        points = np.array([columns, rows]) / 2 + t[:, None] * along + offset * across
+        x, y = np.floor(points).astype(int).T
+        inside = (x >= 0) & (x < columns) & (y >= 0) & (y < rows)
+        inside[inside] = mask[y[inside], x[inside]]
+        ends = np.flatnonzero(np.diff(np.concatenate([[0], inside.astype(np.int8), [0]])))
+        pieces = [points[[start, stop - 1]] for start, stop in ends.reshape(-1, 2) if stop - start > 1]
+        lines += [piece[::-1] for piece in reversed(pieces)] if turn % 2 else pieces
+    return lines
+
+
+def contours(mask: np.ndarray, inset: float) -> list[Line]:
+    """The outlines of a mask's regions, in pixels, about half a pen's width (`inset`) inside of them."""
+    padded = np.pad(mask, 2).astype(float)
+    smooth = ndimage.zoom(padded, 4, order=0, grid_mode=True, mode="grid-constant")
+    depth = ndimage.distance_transform_edt(smooth > 0.5) / 4
+    lines = contourpy.contour_generator(z=depth, line_type="Separate").lines(max(inset / 2, 0.13))
+    return [(np.asarray(line) + 0.5) / 4 - 2 for line in lines if len(line) > 2]
+
+
+def ordered(lines: list[Line]) -> list[Line]:
+    """The same lines, the next one always that which begins or ends nearest; what ends nearest is drawn backwards."""
+    if not lines:
+        return []
+    ends = np.array([[line[0], line[-1]] for line in lines])
+    left = np.ones(len(lines), dtype=bool)
+    here, result = np.zeros(2), []
+    for _ in lines:
+        away = np.square(ends - here).sum(-1)
+        away[~left] = np.inf
+        index, end = np.unravel_index(away.argmin(), away.shape)
+        left[index] = False
+        result.append(lines[index][::-1] if end else lines[index])
+        here = result[-1][-1]
+    return result
+
+
+def name_of(rgb: tuple[float, float, float]) -> str:
+    """The nearest of the colours that have a name in CSS."""
+    named = torch.tensor([to_rgb(value) for value in CSS4_COLORS.values()])
+    return list(CSS4_COLORS)[int(color.delta_e(named, torch.tensor(rgb)).argmin())]
+
+
+def statistics(plot: Plot, labels: Int[Tensor, "height width"]) -> dict[str, float]:
+    """What it takes to draw: regions of one colour, pens, lines, and metres with the pen down and up."""
+    grid = labels.cpu().numpy()
+    lines = [line for layer in plot.layers for line in layer.lines]
+    moves = [math.dist(before[-1], after[0]) for before, after in pairwise(lines)]
+    return {
+        "regions": sum(ndimage.label(grid == index)[1] for index in np.unique(grid)),
+        "pens": len(plot.layers),
+        "lines": len(lines),
+        "down_m": sum(float(np.hypot(*np.diff(line, axis=0).T).sum()) for line in lines) / 1000,
+        "up_m": sum(moves) / 1000,
+    }
+
+
+def save(plot: Plot, path: Path) -> Path:
+    """Write a plot as SVG, to a temporary name first; the same plot gives the same bytes."""
+    width, height = plot.page
+    rows = [
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:inkscape="http://www.inkscape.org/namespaces/inkscape" '
+        f'width="{width:g}mm" height="{height:g}mm" viewBox="0 0 {width:g} {height:g}">',
+    ]
+    for number, layer in enumerate(plot.layers, 1):
+        rows.append(
+            f'<g inkscape:groupmode="layer" inkscape:label={quoteattr(layer.name)} id="layer{number}" fill="none" '
+            f'stroke="{to_hex(layer.color)}" stroke-width="{plot.pen_width:g}" stroke-linecap="round">'
+        )
+        for line in layer.lines:
+            rows.append(f'<polyline points="{" ".join(f"{x:.3f},{y:.3f}" for x, y in line)}"/>')
+        rows.append("</g>")
+    with files.replacing(Path(path)) as part:
+        part.write_text("\n".join([*rows, "</svg>", ""]), encoding="utf-8")
+    return Path(path)
+
+
+def rasterise(plot: Plot, size: int, box: tuple[float, float, float, float] | None = None) -> Float[Tensor, "3 h w"]:
+    """What pens would leave on paper, `size` pixels wide, in [0, 1]; of `box` (left, top, right, bottom in mm) only.
+
+    Drawn four times as large and reduced; a later pen covers an earlier one.
+    """
+    left, top, right, bottom = box or (0.0, 0.0, *plot.page)
+    scale = 4 * size / (right - left)
+    page = Image.new("RGB", (4 * size, 4 * round(size * (bottom - top) / (right - left))), to_hex(plot.paper))
+    draw = ImageDraw.Draw(page)
+    width = max(1, round(plot.pen_width * scale))
+    for layer in plot.layers:
+        for line in layer.lines:
+            points = [tuple(point) for point in (line - [left, top]) * scale]
+            draw.line(points, fill=to_hex(layer.color), width=width, joint="curve")
+    return torch.from_numpy(np.array(page.reduce(4), dtype=np.float32) / 255).permute(2, 0, 1)
+
+
+def drawn_box(plot: Plot) -> tuple[float, float, float, float]:
+    """The smallest box around all lines and the width of their pens: left, top, right, bottom in mm."""
+    points = np.concatenate([line for layer in plot.layers for line in layer.lines])
+    (left, top), (right, bottom) = points.min(0) - plot.pen_width / 2, points.max(0) + plot.pen_width / 2
+    return float(left), float(top), float(right), float(bottom)
