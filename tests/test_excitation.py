@@ -72,6 +72,19 @@ def test_answers_are_activations():
     torch.testing.assert_close(along, (0.6 * field[:, 0] + 0.8 * field[:, 1]).mean((1, 2)))
 
 
+def test_style_is_nought_for_the_image_itself_and_knows_no_places():
+    classifier = tiny()
+    image = torch.rand(3, 8, 8, generator=seeded())
+    answer = excitation.style(classifier, ["0", "1"], image)
+    moved = image.roll((3, 2), dims=(1, 2))
+    other = torch.rand(3, 8, 8, generator=seeded(1)) * torch.tensor([1.0, 0.2, 0.0])[:, None, None]
+    same, rolled, far = answer(torch.stack([image, moved, other])).tolist()
+    assert same == pytest.approx(0, abs=1e-9)
+    assert rolled == pytest.approx(0, abs=1e-9)
+    assert far < -0.3
+    assert hooks(classifier) == 0
+
+
 def hooks(module):
     return sum(len(part._forward_hooks) for part in module.modules())
 

@@ -130,6 +130,18 @@ def test_spikiness_has_a_gradient_where_odds_underflow():
     assert logits.grad.isfinite().all()
 
 
+@given(st.integers(2, 6), st.integers(0, 50))
+def test_expected_error_is_the_mean_over_draws_and_more_than_that_of_the_mixture(n, seed):
+    generator = seeded(seed)
+    odds = torch.randn(n, 3, 4, generator=generator, dtype=torch.float64).softmax(0)
+    colors, target = (torch.rand(*shape, generator=generator, dtype=torch.float64) for shape in ((n, 3), (3, 3, 4)))
+    error = losses.expected_error(odds, colors, target)
+    every = (colors[:, :, None, None] - target).square().sum(1)
+    torch.testing.assert_close(error, (odds * every).sum(0).mean())
+    mixed = (torch.einsum("nyx,nc->cyx", odds, colors) - target).square().sum(0).mean()
+    assert error >= mixed
+
+
 def test_bad_input_is_one_sentence():
     with pytest.raises(ValueError, match="relaxation is 'soft', expected one of plain, sharpened, annealed"):
         picture("soft")

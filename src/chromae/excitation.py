@@ -94,13 +94,40 @@ def direction(classifier: Classifier, layer: str, vector: Float[Tensor, " channe
     return lambda images: torch.einsum("nc,c->n", activation(classifier, layer, images).mean((2, 3)), unit)
 
 
+def style(classifier: Classifier, layers: Sequence[str], image: Float[Tensor, "3 height width"]) -> Answer:
+    """How near the textures of pictures are to those of `image`: minus the relative error of the Gram matrices.
+
+    The mean over layers; 0 for the image itself, in whatever size, and about -1 for what has nothing of it.
+    """
+    with torch.no_grad():
+        wanted = [losses.gram(part)[0] for part in activations(classifier, layers, image[None])]
+
+    def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
+        found = activations(classifier, layers, images)
+        errors = [
+            (losses.gram(part) - target).square().sum((1, 2)) / target.square().sum()
+            for part, target in zip(found, wanted, strict=True)
+        ]
+        return -torch.stack(errors).mean(0)
+
+    return answer
+
+
+def activations(
+    classifier: Classifier, layers: Sequence[str], images: Float[Tensor, "n 3 height width"]
+) -> list[Float[Tensor, "n channels rows columns"]]:
+    """What some layers give for these pictures, in one pass. Raises ValueError for a layer that the network has not."""
+    with contextlib.ExitStack() as stack:
+        seen = [stack.enter_context(watching(classifier.network, layer)) for layer in layers]
+        classifier(images)
+    return [part for (part,) in seen]
+
+
 def activation(
     classifier: Classifier, layer: str, images: Float[Tensor, "n 3 height width"]
 ) -> Float[Tensor, "n channels rows columns"]:
-    """What a layer gives for these pictures. Raises ValueError for a layer that the network has not."""
-    with watching(classifier.network, layer) as seen:
-        classifier(images)
-    return seen[0]
+    """What one layer gives for these pictures."""
+    return activations(classifier, [layer], images)[0]
 
 
 @contextlib.contextmanager

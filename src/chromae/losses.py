@@ -201,6 +201,25 @@ def spikiness(logits: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
     return (logits.log_softmax(0) / 2).exp().sum(0).mean()
 
 
+def expected_error(
+    odds: Float[Tensor, "n height width"], colors: Float[Tensor, "n c"], target: Float[Tensor, "c height width"]
+) -> Float[Tensor, ""]:
+    """The squared error to expect if every pixel took one of n colours by these odds: Σₖ pₖ |cₖ − t|², the mean.
+
+    The error of the *mixed* colour Σₖ pₖ cₖ is smaller by its variance: minimising that one rewards mixing colours
+    that nobody can draw. Colours and target are to be in one space, OKLab for what eyes see.
+    """
+    flat, weights = target.flatten(1).T, odds.flatten(1).T
+    squares = flat.square().sum(1, keepdim=True) - 2 * flat @ colors.T + colors.square().sum(1)
+    return (weights * squares).sum(1).mean()
+
+
+def gram(features: Float[Tensor, "n channels *place"]) -> Float[Tensor, "n channels channels"]:
+    """How much any two channels fire together, wherever: the mean product (Gatys et al., arXiv:1508.06576, eq. 3)."""
+    flat = features.flatten(2)
+    return flat @ flat.mT / flat.shape[2]
+
+
 def reconstruction(model: nn.Module, batch: Float[Tensor, "n *shape"]) -> dict[str, Tensor]:
     """Objective: MSE between a batch and its reconstruction, values in [0, 1]."""
     return {"loss": mse(model(batch), batch)}
