@@ -13,9 +13,10 @@ SHAPES ?= 50000
 FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
 FILMS_03 := images/digits_plane.mp4
 FILMS_04 := images/vae_plane.mp4
+FILMS_05 := images/photos_sharpen.mp4
 FILMS_07 := images/shapes_walk.mp4
 FILMS_08 := images/shapes_by_color.mp4 images/shapes_by_form.mp4
-FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_07) $(FILMS_08)
+FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_07) $(FILMS_08)
 
 .PHONY: all help animations notebooks data shapes test bench clean
 .DELETE_ON_ERROR:
@@ -68,6 +69,7 @@ build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
 $(FILMS_01): build/01_color_autoencoder.ipynb
 $(FILMS_03): build/03_digits_autoencoder.ipynb
 $(FILMS_04): build/04_digits_vae.ipynb
+$(FILMS_05): build/05_photos_autoencoder.ipynb
 $(FILMS_07): build/07_shapes_autoencoder.ipynb
 $(FILMS_08): build/08_shapes_contrastive.ipynb
 

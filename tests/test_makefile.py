@@ -17,6 +17,7 @@ RUNS = {
     "01_color_autoencoder": ["color_mse", "color_triplet"],
     "03_digits_autoencoder": ["digits_plane"],
     "04_digits_vae": ["vae_plane"],
+    "05_photos_autoencoder": ["photos_sharpen"],
     "07_shapes_autoencoder": ["shapes_walk"],
     "08_shapes_contrastive": ["shapes_by_color", "shapes_by_form"],
 }
