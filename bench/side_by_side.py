@@ -1,8 +1,15 @@
 """Both sides of a pair in turns, in one process, on one machine: what is measured is their ratio."""
 
+import math
 import statistics
 import time
 from collections.abc import Callable
+
+
+def agree(measured: dict[str, float], within: float) -> None:
+    """Raises AssertionError unless both sides learnt the same: a ratio of times alone would hide that."""
+    if not math.isclose(*measured.values(), rel_tol=within):
+        raise AssertionError(f"the two loops do not learn the same: {measured}, expected equal within {within:.0%}")
 
 
 def seconds(function: Callable[[], object]) -> float:

@@ -44,7 +44,7 @@ MODELS = {
     "double": lambda: colorizer.base(double=True),
     "custom": colorizer.custom,
     "guess": lambda: colorizer.Guess(width=8),
-    "guess by gammas": lambda: colorizer.Guess(colorizer.gammas, width=8),
+    "guess by gammas": lambda: colorizer.Guess(four_greys=True, width=8),
     "odds": lambda: colorizer.Odds(BINS, torch.ones(3), width=8),
 }
 

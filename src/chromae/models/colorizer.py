@@ -3,8 +3,6 @@
 Everything is in BT.601's YCbCr, each channel in [0, 1] and grey at Cb = Cr = ½ (`color.rgb_to_ycbcr`).
 """
 
-from collections.abc import Callable
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -105,15 +103,16 @@ class UNet(nn.Module):
 class Guess(nn.Module):
     """The one chroma with the least expected error, from a U-Net: greyish wherever several are likely."""
 
-    def __init__(self, see: Callable[[Tensor], Tensor] | None = None, classes: int = 0, width: int = 48):
+    def __init__(self, four_greys: bool = False, classes: int = 0, width: int = 48):
+        """`four_greys`: sees the luma under all `gammas`, as the published networks do."""
         super().__init__()
-        self.see = see
-        self.network = UNet(inside=4 if see is gammas else 1, classes=classes, width=width)
+        self.four_greys = four_greys
+        self.network = UNet(inside=4 if four_greys else 1, classes=classes, width=width)
 
     def forward(
         self, luma: Float[Tensor, "n 1 height width"], labels: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n 2 height width"]:
-        seen = luma if self.see is None else self.see(luma)
+        seen = gammas(luma) if self.four_greys else luma
         return 0.5 + self.network(seen, labels).float() / 8
 
 

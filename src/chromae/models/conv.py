@@ -5,9 +5,11 @@ of the deep one has one. It starts from He's weights (https://arxiv.org/abs/1502
 ones shrink a signal by 0.4 a layer, and after sixteen layers nothing of the image is left to learn from.
 """
 
+import copy
 from itertools import pairwise
 
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def shallow_encoder(out: int, activation: type[nn.Module] = nn.ReLU) -> nn.Module:
@@ -80,13 +82,22 @@ def fold(layers: nn.Sequential) -> nn.Sequential:
 
     To train on with: a batch norm's statistics change from batch to batch, noise that in the end is much of the error.
     """
-    folded: list[nn.Module] = []
-    for layer in layers.eval():
-        if isinstance(layer, nn.BatchNorm2d):
-            folded[-1] = nn.utils.fusion.fuse_conv_bn_eval(folded[-1], layer)
+    folded = fold_norms(copy.deepcopy(layers).eval())
+    return nn.Sequential(*(layer for layer in folded if not isinstance(layer, nn.Identity)))
+
+
+def fold_norms(module: nn.Module) -> nn.Module:
+    """The same function, in eval mode, with every batch norm that follows a convolution taken into it, in place."""
+    before = None
+    for name, child in module.named_children():
+        if isinstance(before, nn.Conv2d) and isinstance(child, nn.BatchNorm2d):
+            fused = fuse_conv_bn_eval(before, child)
+            before.weight, before.bias = fused.weight, fused.bias
+            setattr(module, name, getattr(child, "act", nn.Identity()))  # timm's norms end in an activation
         else:
-            folded.append(layer)
-    return nn.Sequential(*folded)
+            fold_norms(child)
+        before = child
+    return module
 
 
 def _check_multiple(size: int, of: int) -> None:
