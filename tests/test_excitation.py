@@ -49,6 +49,15 @@ def test_an_unknown_class_is_told_its_likes(network):
         excitation.logit(tiny(), "purple")
 
 
+def test_a_class_has_many_names_and_a_number(network):
+    assert network.index("goldfinch") == network.index("Carduelis carduelis") == network.index(11) == 11
+    assert network.index(network.classes[11]) == 11
+    with pytest.raises(ValueError, match=r"class 'crane' is the name of several, expected .* 134 \(crane\) or 517"):
+        network.index("crane")
+    with pytest.raises(ValueError, match="class 1000 is unknown, expected a number from 0 to 999"):
+        network.index(1000)
+
+
 def test_folding_norms_changes_no_output():
     torch.manual_seed(0)
     body = timm.create_model("tf_efficientnet_lite0").train()
@@ -70,6 +79,15 @@ def test_answers_are_activations():
     torch.testing.assert_close(excitation.neuron(classifier, "1", 0)(images), field[:, 0, 2, 2])
     along = excitation.direction(classifier, "0", torch.tensor([3.0, 4.0, 0.0]))(images)
     torch.testing.assert_close(along, (0.6 * field[:, 0] + 0.8 * field[:, 1]).mean((1, 2)))
+
+
+def test_a_channel_that_is_not_there_is_named():
+    images = torch.rand(1, 3, 5, 5)
+    for answer in (excitation.channel(tiny(), "0", 3), excitation.neuron(tiny(), "0", -1)):
+        with pytest.raises(ValueError, match="index is (3|-1), layer '0' has channels 0 to 2"):
+            answer(images)
+    with pytest.raises(ValueError, match=r"vector has shape \(2,\), layer '0' has 3 channels"):
+        excitation.direction(tiny(), "0", torch.ones(2))(images)
 
 
 def test_style_is_nought_for_the_image_itself_and_knows_no_places():

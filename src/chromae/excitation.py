@@ -32,11 +32,23 @@ class Classifier(nn.Module):
     def forward(self, images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n classes"]:
         return self.network(2 * images - 1)
 
-    def index(self, name: str) -> int:
-        """Where a class stands among the logits. Raises ValueError for an unknown one, with those of like names."""
-        if name in self.classes:
-            return self.classes.index(name)
-        raise ValueError(f"class {name!r} is unknown, did you mean {likes(name, self.classes)}?")
+    def index(self, name: str | int) -> int:
+        """Where a class stands among the logits, by any of its names ("goldfinch, Carduelis carduelis") or its number.
+
+        Raises ValueError for an unknown one, with those of like names, and for a name that several have.
+        """
+        if isinstance(name, int):
+            if 0 <= name < len(self.classes):
+                return name
+            raise ValueError(f"class {name} is unknown, expected a number from 0 to {len(self.classes) - 1}")
+        found = [i for i, names in enumerate(self.classes) if name in (names, *names.split(", "))]
+        if not found:
+            every = [one for names in self.classes for one in names.split(", ")]
+            raise ValueError(f"class {name!r} is unknown, did you mean {likes(name, every)}?")
+        if len(found) > 1:
+            choice = " or ".join(f"{i} ({self.classes[i]})" for i in found)
+            raise ValueError(f"class {name!r} is the name of several, expected one of their numbers, {choice}")
+        return found[0]
 
 
 def likes(name: str, names: Sequence[str]) -> str:
@@ -57,31 +69,45 @@ def efficientnet_lite0() -> Classifier:
     return Classifier(fold_norms(network.eval()), [names.index_to_description(i) for i in range(1000)])
 
 
-def logit(classifier: Classifier, name: str) -> Answer:
-    """The logit of a class. Raises ValueError as `Classifier.index`."""
+def logit(classifier: Classifier, name: str | int) -> Answer:
+    """The logit of a class, by name or number. Raises ValueError as `Classifier.index`."""
     index = classifier.index(name)
     return lambda images: classifier(images)[:, index]
 
 
 def channel(classifier: Classifier, layer: str, index: int) -> Answer:
     """The mean activation of a channel of a layer, such as "blocks.4.1" of `classifier.network`."""
-    return lambda images: activation(classifier, layer, images)[:, index].mean((1, 2))
+    return lambda images: _channel(classifier, layer, index, images).mean((1, 2))
 
 
 def neuron(classifier: Classifier, layer: str, index: int) -> Answer:
     """The activation in the middle of a channel."""
 
     def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
-        field = activation(classifier, layer, images)[:, index]
+        field = _channel(classifier, layer, index, images)
         return field[:, field.shape[1] // 2, field.shape[2] // 2]
 
     return answer
 
 
+def _channel(classifier: Classifier, layer: str, index: int, images: Tensor) -> Float[Tensor, "n rows columns"]:
+    fields = activation(classifier, layer, images)
+    if not 0 <= index < fields.shape[1]:
+        raise ValueError(f"index is {index}, layer {layer!r} has channels 0 to {fields.shape[1] - 1}")
+    return fields[:, index]
+
+
 def direction(classifier: Classifier, layer: str, vector: Float[Tensor, " channels"]) -> Answer:
     """The mean projection of a layer's activations on a direction, whatever its length."""
     unit = vector / vector.norm()
-    return lambda images: torch.einsum("nc,c->n", activation(classifier, layer, images).mean((2, 3)), unit)
+
+    def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
+        means = activation(classifier, layer, images).mean((2, 3))
+        if unit.shape != means.shape[1:]:
+            raise ValueError(f"vector has shape {tuple(unit.shape)}, layer {layer!r} has {means.shape[1]} channels")
+        return means @ unit
+
+    return answer
 
 
 def style(classifier: Classifier, layers: Sequence[str], image: Float[Tensor, "3 height width"]) -> Answer:
@@ -143,6 +169,7 @@ def excite(
     views: int = 4,
     lr: float = 0.05,
     spiky: float = 0.0,
+    ramp: bool = True,
     see: Callable[[Tensor, Tensor], Tensor] = transforms.seen_again,
     callback: Callable[[int, nn.Module, dict], None] | None = None,
     checkpoint: str | Path | None = None,
@@ -150,15 +177,16 @@ def excite(
 ) -> dict[str, list]:
     """Change a picture until it excites `answer` most, over `views` of it a step; its history, a step an entry.
 
-    `spiky` weighs `losses.spikiness`, growing from nothing over the steps, for a full weight at the start would freeze
-    the random picture. "annealed" cools down over the steps. Runs through `training.fit`, whose interrupts, checkpoint
+    `spiky` weighs `losses.spikiness`, growing from nothing over the steps; without `ramp` it has its full weight at
+    once, as in the essay that the penalty is from, and may freeze the random picture. "annealed" cools down over the steps. Runs through `training.fit`, whose interrupts, checkpoint
     and errors these are.
     """
 
     def objective(image: PaletteImage, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:
         excited = answer(see(image.relaxed(), uniform)).mean()
         undecided = losses.spikiness(image.logits())
-        return {"loss": spiky * image.progress * undecided - excited, "answer": excited, "spikiness": undecided}
+        weight = spiky * image.progress if ramp else spiky
+        return {"loss": weight * undecided - excited, "answer": excited, "spikiness": undecided}
 
     def cool(step: int, image: nn.Module, history: dict) -> None:
         image.progress.fill_(step / steps)

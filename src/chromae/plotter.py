@@ -36,9 +36,10 @@ class Layer(NamedTuple):
 
 
 class Plot(NamedTuple):
-    """All pens' lines on a page; lengths in mm."""
+    """All pens' lines on a page; lengths in mm. `box` is the picture's: left, top, right, bottom."""
 
     page: tuple[float, float]
+    box: tuple[float, float, float, float]
     pen_width: float
     paper: tuple[float, float, float]
     layers: list[Layer]
@@ -84,7 +85,8 @@ def plot(
         lines = hatches(mask, pen_width / pixel, angle) + (contours(mask, pen_width / pixel) if outlines else [])
         rgb = tuple(palette[index].tolist())
         layers.append(Layer(f"{place + 1}-{name_of(rgb)}", rgb, ordered([corner + pixel * line for line in lines])))
-    return Plot(page, pen_width, paper, layers)
+    left, top = corner.tolist()
+    return Plot(page, (left, top, left + pixel * columns, top + pixel * rows), pen_width, paper, layers)
 
 
 def hatches(mask: np.ndarray, spacing: float, angle: float) -> list[Line]:
@@ -139,16 +141,21 @@ def name_of(rgb: tuple[float, float, float]) -> str:
 
 def statistics(plot: Plot, labels: Int[Tensor, "height width"]) -> dict[str, float]:
     """What it takes to draw: regions of one colour, pens, lines, and metres with the pen down and up."""
-    grid = labels.cpu().numpy()
     lines = [line for layer in plot.layers for line in layer.lines]
     moves = [math.dist(before[-1], after[0]) for before, after in pairwise(lines)]
     return {
-        "regions": sum(ndimage.label(grid == index)[1] for index in np.unique(grid)),
+        "regions": regions(labels),
         "pens": len(plot.layers),
         "lines": len(lines),
         "down_m": sum(float(np.hypot(*np.diff(line, axis=0).T).sum()) for line in lines) / 1000,
         "up_m": sum(moves) / 1000,
     }
+
+
+def regions(labels: Int[Tensor, "height width"]) -> int:
+    """How many pieces a picture falls into: pixels of one colour side by side are one."""
+    grid = labels.cpu().numpy()
+    return sum(ndimage.label(grid == index)[1] for index in np.unique(grid))
 
 
 def save(plot: Plot, path: Path) -> Path:
@@ -172,12 +179,12 @@ def save(plot: Plot, path: Path) -> Path:
     return Path(path)
 
 
-def rasterise(plot: Plot, size: int, box: tuple[float, float, float, float] | None = None) -> Float[Tensor, "3 h w"]:
-    """What pens would leave on paper, `size` pixels wide, in [0, 1]; of `box` (left, top, right, bottom in mm) only.
+def rasterise(plot: Plot, size: int, margins: bool = True) -> Float[Tensor, "3 h w"]:
+    """What pens would leave on paper, `size` pixels wide, in [0, 1]: the page, or without `margins` the picture on it.
 
     Drawn four times as large and reduced; a later pen covers an earlier one.
     """
-    left, top, right, bottom = box or (0.0, 0.0, *plot.page)
+    left, top, right, bottom = (0.0, 0.0, *plot.page) if margins else plot.box
     scale = 4 * size / (right - left)
     page = Image.new("RGB", (4 * size, 4 * round(size * (bottom - top) / (right - left))), to_hex(plot.paper))
     draw = ImageDraw.Draw(page)
@@ -187,10 +194,3 @@ def rasterise(plot: Plot, size: int, box: tuple[float, float, float, float] | No
             points = [tuple(point) for point in (line - [left, top]) * scale]
             draw.line(points, fill=to_hex(layer.color), width=width, joint="curve")
     return torch.from_numpy(np.array(page.reduce(4), dtype=np.float32) / 255).permute(2, 0, 1)
-
-
-def drawn_box(plot: Plot) -> tuple[float, float, float, float]:
-    """The smallest box around all lines and the width of their pens: left, top, right, bottom in mm."""
-    points = np.concatenate([line for layer in plot.layers for line in layer.lines])
-    (left, top), (right, bottom) = points.min(0) - plot.pen_width / 2, points.max(0) + plot.pen_width / 2
-    return float(left), float(top), float(right), float(bottom)

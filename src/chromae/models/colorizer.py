@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock
 
 from chromae import color, losses
 from chromae.models import photos
@@ -58,12 +59,20 @@ def custom() -> Published:
     return Published(nn.Sequential(*layers[:-1], nn.Sigmoid()))
 
 
+def residual(width: int) -> nn.Module:
+    """The basic block of He et al. (https://arxiv.org/abs/1512.03385), which begins as ReLU(x)."""
+    block = BasicBlock(width, width)
+    nn.init.zeros_(block.bn2.weight)
+    return block
+
+
 class UNet(nn.Module):
     """Residual blocks at 1/2, 1/4 and 1/8 of the width, with the mean of the whole picture added at the bottom.
 
     Nothing of the input is dropped: its pixels come in as 2 × 2 blocks, and what goes down is added on the way up
-    (Ronneberger et al., https://arxiv.org/abs/1505.04597, which concatenates). `classes` gives it a word to go by,
-    a label a picture.
+    (Ronneberger et al., https://arxiv.org/abs/1505.04597, which concatenates). Blocks are those of a residual network,
+    batch norms and all; without norms it learns the mean tint and little more. `classes` gives it a word to go by, a
+    label a picture.
     """
 
     def __init__(
@@ -76,12 +85,13 @@ class UNet(nn.Module):
         self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:-1])
         self.before, self.after = (
-            nn.ModuleList(nn.Sequential(*photos.blocks(w, depth)) for w in part) for part in (widths, widths[:-1])
+            nn.ModuleList(nn.Sequential(*(residual(w) for _ in range(depth))) for w in part)
+            for part in (widths, widths[:-1])
         )
         self.whole = nn.Sequential(nn.Linear(widths[-1], widths[-1]), nn.SiLU(), nn.Linear(widths[-1], widths[-1]))
         self.word = nn.Embedding(classes, widths[-1]) if classes else None
         last = nn.Conv2d(width, outside if half else 4 * outside, 3, padding=1)
-        self.last = nn.Sequential(nn.SiLU(), last, nn.Identity() if half else nn.PixelShuffle(2))
+        self.last = nn.Sequential(last, nn.Identity() if half else nn.PixelShuffle(2))
 
     def forward(
         self, x: Float[Tensor, "n inside height width"], labels: Int[Tensor, " n"] | None = None
