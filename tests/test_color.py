@@ -10,7 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from chromae.color import delta_e, hsv_to_rgb, rgb_to_hsl, rgb_to_hsv, rgb_to_oklab, rgb_to_ycbcr, ycbcr_to_rgb
+from chromae.color import (
+    delta_e,
+    hsv_to_rgb,
+    oklab_to_rgb,
+    rgb_to_hsl,
+    rgb_to_hsv,
+    rgb_to_oklab,
+    rgb_to_ycbcr,
+    ycbcr_to_rgb,
+)
 from chromae.models.color import ColorAutoencoder, color_map, to_image, unit_square
 
 CORNERS = [tuple(map(float, corner)) for corner in itertools.product((0, 1), repeat=3)]
@@ -194,6 +203,12 @@ def test_oklab_of_a_grey_has_no_color(level):
     assert 0 <= lightness <= 1 + 1e-6
     assert abs(a) < 1e-4
     assert abs(b) < 1e-4
+
+
+def test_oklab_becomes_rgb_again():
+    steps = torch.linspace(0, 1, 17, dtype=torch.float64)
+    rgb = torch.cartesian_prod(steps, steps, steps)
+    torch.testing.assert_close(oklab_to_rgb(rgb_to_oklab(rgb)), rgb, atol=1e-6, rtol=0)
 
 
 def test_oklab_gradients_are_finite():

@@ -1,11 +1,13 @@
 """Colour for grey photos: what goes in and comes out, the published sizes, odds and their annealed mean."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromae import training
+from chromae import excitation, training
 from chromae.models import colorizer
 
 
@@ -79,6 +81,40 @@ def test_a_word_changes_the_guess():
     luma = photos(1)[:, :1].expand(2, -1, -1, -1)
     first, second = model(luma, torch.tensor([0, 1]))
     assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize(
+    "make", [colorizer.Guess, partial(colorizer.Odds, torch.rand(5, 2), torch.ones(5))], ids=["guess", "odds"]
+)
+def test_eyes_are_shown_a_large_grey_copy_and_change_the_colours(make):
+    shown, brightness = [], [0.0]
+
+    def eyes(images):
+        shown.append(images)
+        return [
+            torch.full((len(images), channels, 16 >> level, 16 >> level), brightness[0])
+            for level, channels in enumerate(colorizer.STAGES.values())
+        ]
+
+    torch.manual_seed(0)
+    model = make(width=8, eyes=eyes).eval()
+    luma = torch.rand(2, 1, 32, 32)
+    before = model(luma)
+    brightness[0] = 1.0
+    assert not torch.allclose(model(luma), before)
+    assert shown[0].shape == (2, 3, 128, 128)
+    assert torch.equal(shown[0][:, 0], shown[0][:, 2])
+    torch.testing.assert_close(shown[0].mean((1, 2, 3)), luma.mean((1, 2, 3)), atol=0.01, rtol=0)
+
+
+def test_a_trained_classifier_serves_as_eyes():
+    classifier = excitation.efficientnet_lite0()
+    eyes = partial(excitation.activations, classifier, list(colorizer.STAGES))
+    model = colorizer.Guess(width=8, eyes=eyes)
+    luma = torch.rand(2, 1, 32, 32)
+    model(luma).sum().backward()
+    assert all(parameter.grad is None for parameter in classifier.parameters())
+    assert not any("eyes" in name for name in model.state_dict())
 
 
 def test_the_annealed_mean_lies_between_the_likeliest_and_the_mean():

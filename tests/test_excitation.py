@@ -84,7 +84,7 @@ def test_answers_are_activations():
 def test_a_channel_that_is_not_there_is_named():
     images = torch.rand(1, 3, 5, 5)
     for answer in (excitation.channel(tiny(), "0", 3), excitation.neuron(tiny(), "0", -1)):
-        with pytest.raises(ValueError, match="index is (3|-1), layer '0' has channels 0 to 2"):
+        with pytest.raises(ValueError, match=r"index is (3|-1), layer '0' has channels 0 to 2"):
             answer(images)
     with pytest.raises(ValueError, match=r"vector has shape \(2,\), layer '0' has 3 channels"):
         excitation.direction(tiny(), "0", torch.ones(2))(images)

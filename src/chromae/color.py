@@ -68,6 +68,13 @@ def rgb_to_oklab(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     return cones ** (1 / 3) @ rgb.new_tensor(_TO_LAB).T
 
 
+def oklab_to_rgb(lab: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """`rgb_to_oklab` undone. Much of OKLab lies outside sRGB: what falls outside [0, 1] is left there."""
+    cones = (lab @ torch.linalg.inv(lab.new_tensor(_TO_LAB)).T) ** 3
+    linear = cones @ torch.linalg.inv(lab.new_tensor(_TO_CONES)).T
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
+
+
 def delta_e(rgb: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
     """Colour difference ΔE: the distance in OKLab of two sRGB colours in [0, 1]; black and white lie 1 apart."""
     return (rgb_to_oklab(rgb) - rgb_to_oklab(other)).norm(dim=-1)

@@ -167,7 +167,7 @@ def excite(
     answer: Answer,
     steps: int = 200,
     views: int = 4,
-    lr: float = 0.05,
+    lr: float = 0.1,
     spiky: float = 0.0,
     ramp: bool = True,
     see: Callable[[Tensor, Tensor], Tensor] = transforms.seen_again,
@@ -178,8 +178,8 @@ def excite(
     """Change a picture until it excites `answer` most, over `views` of it a step; its history, a step an entry.
 
     `spiky` weighs `losses.spikiness`, growing from nothing over the steps; without `ramp` it has its full weight at
-    once, as in the essay that the penalty is from, and may freeze the random picture. "annealed" cools down over the steps. Runs through `training.fit`, whose interrupts, checkpoint
-    and errors these are.
+    once, as in the essay that the penalty is from, and may freeze the random picture. "annealed" cools down over the
+    steps. Runs through `training.fit`, whose interrupts, checkpoint and errors these are.
     """
 
     def objective(image: PaletteImage, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:

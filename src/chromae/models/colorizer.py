@@ -3,6 +3,8 @@
 Everything is in BT.601's YCbCr, each channel in [0, 1] and grey at Cb = Cr = ½ (`color.rgb_to_ycbcr`).
 """
 
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -72,12 +74,13 @@ class UNet(nn.Module):
     Nothing of the input is dropped: its pixels come in as 2 × 2 blocks, and what goes down is added on the way up
     (Ronneberger et al., https://arxiv.org/abs/1505.04597, which concatenates). Blocks are those of a residual network,
     batch norms and all; without norms it learns the mean tint and little more. `classes` gives it a word to go by, a
-    label a picture.
+    label a picture. `features` gives it maps with so many channels at each of the three widths, from elsewhere.
     """
 
     def __init__(
-        self, inside: int = 1, outside: int = 2, width: int = 48, depth: int = 1, classes: int = 0, half: bool = False
-    ):
+        self, inside: int = 1, outside: int = 2, width: int = 48, depth: int = 1, classes: int = 0, half: bool = False,
+        features: Sequence[int] = (),
+    ):  # fmt: skip
         """`half`: the output has half the width of the input."""
         super().__init__()
         widths = [width, 2 * width, 4 * width]
@@ -88,42 +91,66 @@ class UNet(nn.Module):
             nn.ModuleList(nn.Sequential(*(residual(w) for _ in range(depth))) for w in part)
             for part in (widths, widths[:-1])
         )
+        self.into = nn.ModuleList(
+            nn.Sequential(nn.BatchNorm2d(channels), nn.Conv2d(channels, w, 1))
+            for channels, w in zip(features, widths, strict=False)
+        )
         self.whole = nn.Sequential(nn.Linear(widths[-1], widths[-1]), nn.SiLU(), nn.Linear(widths[-1], widths[-1]))
         self.word = nn.Embedding(classes, widths[-1]) if classes else None
         last = nn.Conv2d(width, outside if half else 4 * outside, 3, padding=1)
         self.last = nn.Sequential(last, nn.Identity() if half else nn.PixelShuffle(2))
 
     def forward(
-        self, x: Float[Tensor, "n inside height width"], labels: Int[Tensor, " n"] | None = None
+        self,
+        x: Float[Tensor, "n inside height width"],
+        labels: Int[Tensor, " n"] | None = None,
+        features: Sequence[Float[Tensor, "n channels rows columns"]] = (),
     ) -> Float[Tensor, "n outside rows columns"]:
-        x = self.before[0](self.first(F.pixel_unshuffle(4 * x - 2, 2)))
+        x = F.pixel_unshuffle(4 * x - 2, 2)
         kept = []
-        for down, blocks in zip(self.down, self.before[1:], strict=True):
+        for level, (down, blocks) in enumerate(zip([self.first, *self.down], self.before, strict=True)):
+            x = down(x)
+            if self.into:
+                x = x + self.into[level](features[level])
+            x = blocks(x)
             kept.append(x)
-            x = blocks(down(x))
         whole = self.whole(x.mean((2, 3)))
         if self.word is not None:
             whole = whole + self.word(labels)
-        x = x + whole[:, :, None, None]
+        x = kept.pop() + whole[:, :, None, None]
         for up, blocks in zip(reversed(self.up), reversed(self.after), strict=True):
             x = blocks(up(x) + kept.pop())
         return self.last(x)
 
 
+Eyes = Callable[[Float[Tensor, "n 3 height width"]], Sequence[Float[Tensor, "n channels rows columns"]]]
+STAGES = {"blocks.2": 40, "blocks.4": 112, "blocks.6": 320}  # of EfficientNet-Lite0, at 1/8, 1/16, 1/32 of its input
+
+
+@torch.no_grad()
+def look(eyes: Eyes | None, luma: Float[Tensor, "n 1 height width"]) -> Sequence[Tensor]:
+    """What a trained network gives, at the widths of `UNet`, for a grey photo, shown to it four times as large."""
+    if eyes is None:
+        return ()
+    large = F.interpolate(luma, scale_factor=4, mode="bilinear").expand(-1, 3, -1, -1)
+    return eyes(large.contiguous(memory_format=torch.channels_last))
+
+
 class Guess(nn.Module):
     """The one chroma with the least expected error, from a U-Net: greyish wherever several are likely."""
 
-    def __init__(self, four_greys: bool = False, classes: int = 0, width: int = 48):
-        """`four_greys`: sees the luma under all `gammas`, as the published networks do."""
+    def __init__(self, four_greys: bool = False, classes: int = 0, width: int = 48, eyes: Eyes | None = None):
+        """`four_greys`: sees the luma under all `gammas`, as the published networks do. `eyes` give `STAGES`' maps."""
         super().__init__()
-        self.four_greys = four_greys
-        self.network = UNet(inside=4 if four_greys else 1, classes=classes, width=width)
+        self.four_greys, self.eyes = four_greys, eyes
+        features = STAGES.values() if eyes else ()
+        self.network = UNet(inside=4 if four_greys else 1, classes=classes, width=width, features=features)
 
     def forward(
         self, luma: Float[Tensor, "n 1 height width"], labels: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n 2 height width"]:
         seen = gammas(luma) if self.four_greys else luma
-        return 0.5 + self.network(seen, labels).float() / 8
+        return 0.5 + self.network(seen, labels, look(self.eyes, luma)).float() / 8
 
 
 class Odds(nn.Module):
@@ -132,14 +159,18 @@ class Odds(nn.Module):
     `bins` are the chromas, `rarity` how much more a rare one counts in training, both from `chroma_bins`.
     """
 
-    def __init__(self, bins: Float[Tensor, "q 2"], rarity: Float[Tensor, " q"], width: int = 48):
+    def __init__(
+        self, bins: Float[Tensor, "q 2"], rarity: Float[Tensor, " q"], width: int = 48, eyes: Eyes | None = None
+    ):
+        """`eyes` as those of `Guess`."""
         super().__init__()
+        self.eyes = eyes
         self.register_buffer("bins", bins)
         self.register_buffer("rarity", rarity)
-        self.network = UNet(outside=len(bins), width=width, half=True)
+        self.network = UNet(outside=len(bins), width=width, half=True, features=STAGES.values() if eyes else ())
 
     def logits(self, luma: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n q rows columns"]:
-        return self.network(luma).float()
+        return self.network(luma, features=look(self.eyes, luma)).float()
 
     def forward(
         self, luma: Float[Tensor, "n 1 height width"], temperature: float = 0.4
