@@ -13,6 +13,7 @@ os.environ["TQDM_DISABLE"] = "1"
 
 import colors
 import digits
+import excitation_steps
 import photo_training
 import shapes_drawing
 
@@ -29,6 +30,7 @@ PAIRS = {
     "shapes_render_vs_rgb4x": shapes_drawing.shapes_render_vs_rgb4x,
     "shapes_data_cost": shapes_drawing.shapes_data_cost,
     "photos_train": photo_training.photos_train,
+    "palette_step": excitation_steps.palette_step,
 }
 
 if __name__ == "__main__":

