@@ -92,7 +92,8 @@ def test_statistics_count_regions_and_metres():
     assert found["regions"] == 5  # red, blue, two of gold, and the paper around them
     assert found["pens"] == 3
     drawn_area = int((blocks() > 0).sum()) * 25  # mm²
-    assert found["down_m"] == pytest.approx(drawn_area / 0.5 / 1000, rel=0.15)  # outlines are a few per cent of it
+    spacing = 0.5 * (1 - plotter.OVERLAP)
+    assert found["down_m"] == pytest.approx(drawn_area / spacing / 1000, rel=0.15)  # outlines are a few per cent of it
     assert found["up_m"] < 0.2 * found["down_m"]
 
 

@@ -24,6 +24,7 @@ from chromae import color, files
 Line = Float[np.ndarray, "points 2"]  # x and y in mm from the page's upper left corner
 
 WHITE = (1.0, 1.0, 1.0)
+OVERLAP = 0.1  # of a pen's width, from one hatch to the next: no paper shows between them
 SAME = 0.05  # colours that differ by less than this ΔE are one to a pen on paper
 
 
@@ -54,7 +55,7 @@ def plot(
     paper: tuple[float, float, float] = WHITE,
     outlines: bool = True,
 ) -> Plot:
-    """Lines that fill every colour's regions: hatches a pen's width apart, each pen at its own angle, and outlines.
+    """Lines that fill every colour's regions: hatches that just overlap, each pen at its own angle, and outlines.
 
     The picture is as large as the page and its margins (all in mm) allow, in the middle. A colour of the paper is not
     drawn. Raises ValueError for a page that its margins or the pen leave no room on, for labels without a colour, and
@@ -82,7 +83,8 @@ def plot(
     for place, index in enumerate(seen):
         mask = grid == index
         angle = math.pi * (1 / 4 + place / len(seen))
-        lines = hatches(mask, pen_width / pixel, angle) + (contours(mask, pen_width / pixel) if outlines else [])
+        lines = hatches(mask, (1 - OVERLAP) * pen_width / pixel, angle)
+        lines += contours(mask, pen_width / pixel) if outlines else []
         rgb = tuple(palette[index].tolist())
         layers.append(Layer(f"{place + 1}-{name_of(rgb)}", rgb, ordered([corner + pixel * line for line in lines])))
     left, top = corner.tolist()
@@ -110,10 +112,11 @@ def hatches(mask: np.ndarray, spacing: float, angle: float) -> list[Line]:
 
 def contours(mask: np.ndarray, inset: float) -> list[Line]:
     """The outlines of a mask's regions, in pixels, about half a pen's width (`inset`) inside of them."""
-    fine = np.pad(mask, 2).repeat(4, 0).repeat(4, 1)
-    depth = ndimage.distance_transform_edt(fine) / 4
+    times = min(4, math.ceil(2 / inset))  # finer where the pen is
+    fine = np.pad(mask, 2).repeat(times, 0).repeat(times, 1)
+    depth = ndimage.distance_transform_edt(fine) / times
     lines = contourpy.contour_generator(z=depth, line_type="Separate").lines(max(inset / 2, 0.13))
-    return [(np.asarray(line) + 0.5) / 4 - 2 for line in lines if len(line) > 2]
+    return [(np.asarray(line) + 0.5) / times - 2 for line in lines if len(line) > 2]
 
 
 def ordered(lines: list[Line]) -> list[Line]:
@@ -172,7 +175,7 @@ def save(plot: Plot, path: Path) -> Path:
             f'stroke="{to_hex(layer.color)}" stroke-width="{plot.pen_width:g}" stroke-linecap="round">'
         )
         for line in layer.lines:
-            rows.append(f'<polyline points="{" ".join(f"{x:.3f},{y:.3f}" for x, y in line)}"/>')
+            rows.append(f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in line)}"/>')
         rows.append("</g>")
     with files.replacing(Path(path)) as part:
         part.write_text("\n".join([*rows, "</svg>", ""]), encoding="utf-8")
