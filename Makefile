@@ -16,7 +16,9 @@ FILMS_04 := images/vae_plane.mp4
 FILMS_05 := images/photos_sharpen.mp4
 FILMS_07 := images/shapes_walk.mp4
 FILMS_08 := images/shapes_by_color.mp4 images/shapes_by_form.mp4
-FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_07) $(FILMS_08)
+FILMS_09 := images/palette_forms.mp4
+FILMS_10 := images/pen_plot.mp4
+FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
 .PHONY: all help animations notebooks data shapes test bench clean
 .DELETE_ON_ERROR:
@@ -72,6 +74,8 @@ $(FILMS_04): build/04_digits_vae.ipynb
 $(FILMS_05): build/05_photos_autoencoder.ipynb
 $(FILMS_07): build/07_shapes_autoencoder.ipynb
 $(FILMS_08): build/08_shapes_contrastive.ipynb
+$(FILMS_09): build/09_palette_excitation.ipynb
+$(FILMS_10): build/10_pen_plot.ipynb
 
 $(FILMS):
 	$(RUN) -m chromae.frames images/frames/$(basename $(<F))/$(basename $(@F)) $@

@@ -20,6 +20,8 @@ RUNS = {
     "05_photos_autoencoder": ["photos_sharpen"],
     "07_shapes_autoencoder": ["shapes_walk"],
     "08_shapes_contrastive": ["shapes_by_color", "shapes_by_form"],
+    "09_palette_excitation": ["palette_forms"],
+    "10_pen_plot": ["pen_plot"],
 }
 FRAMES = {f"images/{film}.mp4": f"images/frames/{run}/{film}" for run, films in RUNS.items() for film in films}
 FILMS = tuple(FRAMES)

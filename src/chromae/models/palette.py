@@ -116,6 +116,7 @@ class Fourier(nn.Module):
         frequency = (up.square() + across.square()).sqrt()
         weight = frequency.clamp_min(1 / max(height, width)) ** -decay
         weight *= torch.exp(-2 * (torch.pi * blur * frequency).square())
+        weight[weight < 1e-12 * weight.max()] = 0  # nothing to see, but on the way to denormal numbers, which are slow
         self.values = nn.Parameter(torch.randn(n, *weight.shape, 2, generator=generator))
         self.register_buffer("weight", weight)
         with torch.no_grad():
