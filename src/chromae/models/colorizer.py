@@ -175,8 +175,13 @@ class Odds(nn.Module):
     def forward(
         self, luma: Float[Tensor, "n 1 height width"], temperature: float = 0.4
     ) -> Float[Tensor, "n 2 height width"]:
-        """The annealed mean (their eq. 5): the likeliest chroma at temperature 0, the mean of all at 1."""
-        odds = torch.softmax(self.logits(luma) / temperature, dim=1)
+        return self.annealed_mean(self.logits(luma), temperature)
+
+    def annealed_mean(
+        self, logits: Float[Tensor, "n q rows columns"], temperature: float
+    ) -> Float[Tensor, "n 2 height width"]:
+        """Their eq. 5: the likeliest chroma at temperature 0, the mean of all at 1."""
+        odds = torch.softmax(logits / temperature, dim=1)
         half = torch.einsum("nqyx,qc->ncyx", odds, self.bins)
         return F.interpolate(half, scale_factor=2, mode="bilinear")
 
