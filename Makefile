@@ -14,11 +14,12 @@ FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
 FILMS_03 := images/digits_plane.mp4
 FILMS_04 := images/vae_plane.mp4
 FILMS_05 := images/photos_sharpen.mp4
+FILMS_06 := images/photos_colored.mp4
 FILMS_07 := images/shapes_walk.mp4
 FILMS_08 := images/shapes_by_color.mp4 images/shapes_by_form.mp4
 FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
-FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
+FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
 .PHONY: all help animations notebooks data shapes test bench clean
 .DELETE_ON_ERROR:
@@ -72,6 +73,7 @@ $(FILMS_01): build/01_color_autoencoder.ipynb
 $(FILMS_03): build/03_digits_autoencoder.ipynb
 $(FILMS_04): build/04_digits_vae.ipynb
 $(FILMS_05): build/05_photos_autoencoder.ipynb
+$(FILMS_06): build/06_colorization.ipynb
 $(FILMS_07): build/07_shapes_autoencoder.ipynb
 $(FILMS_08): build/08_shapes_contrastive.ipynb
 $(FILMS_09): build/09_palette_excitation.ipynb

@@ -18,6 +18,7 @@ RUNS = {
     "03_digits_autoencoder": ["digits_plane"],
     "04_digits_vae": ["vae_plane"],
     "05_photos_autoencoder": ["photos_sharpen"],
+    "06_colorization": ["photos_colored"],
     "07_shapes_autoencoder": ["shapes_walk"],
     "08_shapes_contrastive": ["shapes_by_color", "shapes_by_form"],
     "09_palette_excitation": ["palette_forms"],
