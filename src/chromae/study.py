@@ -3,6 +3,7 @@
 import json
 import re
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -48,8 +49,11 @@ def run(
         records = joblib.Parallel(n_jobs=min(jobs, len(missing)), return_as="generator_unordered")(
             joblib.delayed(_run)(function, tasks[path], settings.preset()) for path in missing
         )
-        for record in tqdm(records, total=len(missing), desc=folder.name, unit="run"):
-            results.write_json(folder / f"{name(record['arguments'])}.json", record)
+        with warnings.catch_warnings():
+            # joblib replaces a worker that grew, as those do that hold a network; no run is lost by it
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+            for record in tqdm(records, total=len(missing), desc=folder.name, unit="run"):
+                results.write_json(folder / f"{name(record['arguments'])}.json", record)
     return [_read(path, arguments) for path, arguments in tasks.items()]
 
 
