@@ -310,6 +310,14 @@ def test_command_makes_a_missing_film(few, tmp_path):
     assert b"moov" in atoms(path)
 
 
+def test_command_makes_the_same_film_again(few, tmp_path):
+    path = frames.film(few, tmp_path / "film.mp4", fps=12)
+    first = path.read_bytes()
+    path.unlink()
+    command(few, path)
+    assert path.read_bytes() == first
+
+
 def test_command_leaves_a_newer_film_alone(few, tmp_path):
     path = tmp_path / "film.mp4"
     path.write_bytes(b"earlier")

@@ -1,6 +1,7 @@
 """Images → PNG frames → MP4.
 
-`python -m chromae.frames FOLDER FILM.mp4` films a folder of frames; a film newer than its frames is kept.
+`python -m chromae.frames FOLDER FILM.mp4` films a folder of frames, at the rate at which it was filmed before; a film
+newer than its frames is kept.
 """
 
 import os
@@ -53,6 +54,7 @@ def save(image: UInt8[np.ndarray, "height width 3"], folder: Path, number: int) 
 def film(folder: Path, path: Path, fps: int = FPS) -> Path:
     """Make an MP4 (H.264, yuv420p, BT.709, even size) of the frames in a folder, in the order of their names.
 
+    The rate is noted in the folder, so that the command makes the same film again.
     The system's ffmpeg is used, else the one that imageio-ffmpeg carries; IMAGEIO_FFMPEG_EXE names another.
     Raises FileNotFoundError without frames, ValueError for frames of several sizes, RuntimeError if ffmpeg is
     missing or fails; the frames and an earlier film stay as they were.
@@ -65,6 +67,7 @@ def film(folder: Path, path: Path, fps: int = FPS) -> Path:
     try:
         with files.replacing(path) as part:
             _encode(frames, fps, part)
+        (folder / "fps").write_text(f"{fps}\n")
     except (RuntimeError, OSError) as error:
         raise RuntimeError(
             f"{path.name} was not made, its {len(frames)} frames stay in {folder}: with a working ffmpeg "
@@ -112,4 +115,5 @@ if __name__ == "__main__":
     if target.exists() and newest <= target.stat().st_mtime:
         target.touch()
     else:
-        print(film(source, target))
+        noted = source / "fps"
+        print(film(source, target, int(noted.read_text()) if noted.exists() else FPS))
