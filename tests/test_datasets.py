@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from chromae import shapes, views
-from chromae.datasets import color_triplets, colors, dequantise, drawn, shape_images, shape_pairs
+from chromae.datasets import color_triplets, colors, dequantise, drawn, shape_images, shape_pairs, shifted
 from chromae.datasets import shapes as shape_set
 
 
@@ -122,3 +122,24 @@ def test_half_of_the_drawn_photos_are_mirrored():
     assert ((batch == images).flatten(1).all(1) | mirrored).all()
     assert 150 < mirrored.sum() < 250
     assert (drawn(images)(50, seeded(0)) == images / 255).all()
+
+
+def test_photos_are_shifted_each_on_its_own_and_mirrored_at_their_edges():
+    images = torch.arange(2 * 6 * 9, dtype=torch.float32).view(1, 2, 6, 9) / 255
+    padded = torch.nn.functional.pad(images, [2] * 4, mode="reflect")
+    crops = {(y, x): padded[0, :, y : y + 6, x : x + 9] for y in range(5) for x in range(5)}
+    found = [
+        [place for place, crop in crops.items() if torch.equal(crop, one)]
+        for one in shifted(images.expand(500, -1, -1, -1), 2, seeded(0))
+    ]
+    assert all(len(places) == 1 for places in found)
+    assert {places[0] for places in found} == set(crops)
+
+
+def test_drawn_photos_are_shifted_when_asked_to_be():
+    images = torch.arange(2 * 6 * 9, dtype=torch.uint8).view(1, 2, 6, 9)
+    batch = drawn(images, shift=2)(50, seeded(0))
+    assert len({tuple(one.flatten().tolist()) for one in batch}) > 10
+    labelled, labels = drawn((images, torch.tensor([7])), shift=2)(50, seeded(0))
+    assert labelled.shape == batch.shape
+    assert (labels == 7).all()

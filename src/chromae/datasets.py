@@ -96,23 +96,40 @@ def shape_pairs(changes: tuple[views.View, ...], size: int = 128, make: Callable
     return lambda n, generator: views.pair(make(n, generator), generator, changes, size)
 
 
-def drawn(data: Batch, mirror: bool = False) -> Sample:
+def drawn(data: Batch, mirror: bool = False, shift: int = 0) -> Sample:
     """Examples drawn at random from a set, as `take` gives them, without end: epochs of `fit` may have any length.
 
     With `mirror`, half of the images (the first tensor of several) are turned left to right: twice as many photos,
-    where that changes nothing of note.
+    where that changes nothing of note. With `shift`, each is `shifted` by up to so many pixels.
     """
 
     def sample(n: int, generator: Generator) -> Batch:
         chosen = torch.randint(length(data), (n,), generator=generator, device=generator.device)
         batch = take(data, chosen)
+        images = batch[0] if isinstance(batch, tuple) else batch
         if mirror:
-            images = batch[0] if isinstance(batch, tuple) else batch
             turned = torch.rand(n, generator=generator, device=generator.device) < 0.5
             images[turned] = images[turned].flip(-1)
+        if shift:
+            images.copy_(shifted(images, shift, generator))
         return batch
 
     return sample
+
+
+def shifted(
+    images: Float[Tensor, "n channels height width"], most: int, generator: Generator
+) -> Float[Tensor, "n channels height width"]:
+    """Every image moved by up to `most` pixels each way; what comes in at an edge mirrors what is inside of it."""
+
+    def places(size: int) -> Int[Tensor, "n size"]:
+        by = torch.randint(-most, most + 1, (len(images), 1), generator=generator, device=images.device)
+        moved = torch.arange(size, device=images.device) + by
+        return size - 1 - (size - 1 - moved.abs()).abs()
+
+    rows, columns = places(images.shape[2]), places(images.shape[3])
+    each = torch.arange(len(images), device=images.device)
+    return images.movedim(1, -1)[each[:, None, None], rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
 
 
 def dequantise(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -79,10 +79,11 @@ class UNet(nn.Module):
 
     def __init__(
         self, inside: int = 1, outside: int = 2, width: int = 48, depth: int = 1, classes: int = 0, half: bool = False,
-        features: Sequence[int] = (),
+        features: Sequence[int] = (), dropout: float = 0.0,
     ):  # fmt: skip
-        """`half`: the output has half the width of the input."""
+        """`half`: the output has half the width of the input. `dropout`: the part of `features`' maps left out."""
         super().__init__()
+        self.dropout = dropout
         widths = [width, 2 * width, 4 * width]
         self.first = nn.Conv2d(4 * inside, width, 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
@@ -111,7 +112,7 @@ class UNet(nn.Module):
         for level, (down, blocks) in enumerate(zip([self.first, *self.down], self.before, strict=True)):
             x = down(x)
             if self.into:
-                x = x + self.into[level](features[level])
+                x = x + self.into[level](F.dropout2d(features[level], self.dropout, self.training))
             x = blocks(x)
             kept.append(x)
         whole = self.whole(x.mean((2, 3)))
@@ -139,12 +140,19 @@ def look(eyes: Eyes | None, luma: Float[Tensor, "n 1 height width"]) -> Sequence
 class Guess(nn.Module):
     """The one chroma with the least expected error, from a U-Net: greyish wherever several are likely."""
 
-    def __init__(self, four_greys: bool = False, classes: int = 0, width: int = 48, eyes: Eyes | None = None):
-        """`four_greys`: sees the luma under all `gammas`, as the published networks do. `eyes` give `STAGES`' maps."""
+    def __init__(
+        self, four_greys: bool = False, classes: int = 0, width: int = 48, eyes: Eyes | None = None,
+        dropout: float = 0.0,
+    ):  # fmt: skip
+        """`four_greys`: sees the luma under all `gammas`, as the published networks do. `eyes` give `STAGES`' maps.
+
+        `dropout`: the part of those maps that is left out in training, as a whole, so that none is relied on.
+        """
         super().__init__()
         self.four_greys, self.eyes = four_greys, eyes
         features = STAGES.values() if eyes else ()
-        self.network = UNet(inside=4 if four_greys else 1, classes=classes, width=width, features=features)
+        inside = 4 if four_greys else 1
+        self.network = UNet(inside, width=width, classes=classes, features=features, dropout=dropout)
 
     def forward(
         self, luma: Float[Tensor, "n 1 height width"], labels: Int[Tensor, " n"] | None = None
