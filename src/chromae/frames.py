@@ -65,9 +65,10 @@ def film(folder: Path, path: Path, fps: int = FPS) -> Path:
             f"no frames (*.png) in {folder} to make {path.name} of: run the notebook that draws them"
         )
     try:
+        with files.replacing(folder / "fps") as part:
+            part.write_text(f"{fps}\n")
         with files.replacing(path) as part:
             _encode(frames, fps, part)
-        (folder / "fps").write_text(f"{fps}\n")
     except (RuntimeError, OSError) as error:
         raise RuntimeError(
             f"{path.name} was not made, its {len(frames)} frames stay in {folder}: with a working ffmpeg "
