@@ -21,7 +21,7 @@ FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
 FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
-.PHONY: all help animations notebooks data shapes test bench clean
+.PHONY: all help animations notebooks data shapes test compare bench clean
 .DELETE_ON_ERROR:
 all: animations
 
@@ -47,6 +47,9 @@ test: $(READY)  ## lint, then run the tests (fast preset, nothing published is t
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest
+
+compare: $(READY)  ## after make: which numbers came out as published, and which did not
+	$(RUN) -m chromae.results build/results
 
 bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
 	$(RUN) bench/run.py

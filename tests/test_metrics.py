@@ -119,6 +119,7 @@ def test_pca_errors_of_large_images_are_those_of_an_exact_svd():
     for size in (0, 3, 10):
         left = (test - train.mean(0)) - (test - train.mean(0)) @ exact[:size].T @ exact[:size]
         assert found[size] == pytest.approx(left.square().mean().item(), rel=1e-3)
+    assert metrics.pca_errors(train, test, [0, 3, 10]) == found
 
 
 @given(st.integers(4, 12), st.integers(1, 3), st.integers(0, 1000))

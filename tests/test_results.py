@@ -141,3 +141,28 @@ def test_readme_shows_the_published_numbers():
     text = README.read_text()
     assert text.count("<!--= ") == len(results.MARK.findall(text)), "a mark that fill does not understand"
     assert results.fill(text, settings.ROOT / "results") == text
+
+
+def test_compare_names_the_numbers_that_differ(published, tmp_path):
+    again = json.loads((published / "01_topic.json").read_text())
+    again |= {"preset": "standard", "versions": {"torch": "9.9"}}
+    results.write_json(published / "01_topic.json", again)
+    assert results.compare(published, published) == ["01_topic: 2 of 2 numbers as published"]
+
+    other = tmp_path / "again"
+    other.mkdir()
+    again["metrics"] = {"mse": results.metric(0.031, "MSE"), "colors": results.metric(12345.001, "colours")}
+    again["device"] = "cuda (some card)"
+    results.write_json(other / "01_topic.json", again)
+    results.write_json(other / "11_mine.json", again)  # not published, so not compared
+    assert results.compare(other, published) == [
+        "01_topic: 1 of 2 numbers as published"
+        " (here standard, cuda (some card), torch 9.9; there standard, cpu (x86_64), torch 9.9)",
+        "  mse is 0.031, published is 0.0275",
+    ]
+
+
+def test_compare_wants_results(published, tmp_path):
+    empty = tmp_path / "empty"
+    with pytest.raises(FileNotFoundError, match=r"no results in .*empty to compare with those in .*: run `make` first"):
+        results.compare(empty, published)

@@ -1,8 +1,14 @@
-"""results/NN_topic.json: the numbers a run publishes, and README, which shows them."""
+"""results/NN_topic.json: the numbers a run publishes, README, which shows them, and whether a run made them again.
+
+`python -m chromae.results` renews the numbers in README; `python -m chromae.results FOLDER` compares a folder of
+results with the published ones.
+"""
 
 import json
+import math
 import platform
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -47,6 +53,11 @@ def write_json(path: Path, record: dict) -> Path:
     return path
 
 
+def read_json(path: Path) -> dict:
+    """A record that `write_json` wrote."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
 MARK = re.compile(r"<!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->.*?<!--/-->", re.DOTALL)
 
 
@@ -57,7 +68,7 @@ def fill(text: str, folder: Path) -> str:
     """
 
     def show(mark: re.Match) -> str:
-        value = json.loads((folder / f"{mark['file']}.json").read_text(encoding="utf-8"))
+        value = read_json(folder / f"{mark['file']}.json")
         for key in mark["keys"].split("."):
             if not isinstance(value, dict) or key not in value:
                 raise KeyError(f"{mark['keys']} is not in {mark['file']}.json")
@@ -74,8 +85,37 @@ def fill(text: str, folder: Path) -> str:
     return MARK.sub(show, text)
 
 
+def compare(folder: Path, published: Path) -> list[str]:
+    """A line for every published notebook that has results in `folder`: how many of its numbers are as published.
+
+    Below it are those that are not, to a millionth, beside the published ones. Raises FileNotFoundError without any.
+    """
+    paths = [path for path in sorted(folder.glob("*.json")) if (published / path.name).exists()]
+    if not paths:
+        raise FileNotFoundError(f"no results in {folder} to compare with those in {published}: run `make` first")
+    lines = []
+    for path in paths:
+        again, before = read_json(path), read_json(published / path.name)
+        found, expected = (
+            {name: one["value"] for name, one in record["metrics"].items()} for record in (again, before)
+        )
+        same = [name for name in found if name in expected and math.isclose(found[name], expected[name], rel_tol=1e-6)]
+        made, there = (f"{it['preset']}, {it['device']}, torch {it['versions']['torch']}" for it in (again, before))
+        machines = "" if made == there else f" (here {made}; there {there})"
+        lines.append(f"{path.stem}: {len(same)} of {len(found)} numbers as published{machines}")
+        for name in sorted(found.keys() - same):
+            lines.append(f"  {name} is {found[name]:.6g}, published is {expected.get(name, math.nan):.6g}")
+    return lines
+
+
 if __name__ == "__main__":
-    readme = settings.ROOT / "README.md"
-    filled = fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
-    with files.replacing(readme) as part:
-        part.write_text(filled, encoding="utf-8")
+    if len(sys.argv) > 1:
+        try:
+            print(*compare(Path(sys.argv[1]), settings.ROOT / "results"), sep="\n")
+        except FileNotFoundError as error:
+            sys.exit(str(error))
+    else:
+        readme = settings.ROOT / "README.md"
+        filled = fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
+        with files.replacing(readme) as part:
+            part.write_text(filled, encoding="utf-8")
