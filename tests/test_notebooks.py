@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+from itertools import pairwise
 
 import nbformat
 import pytest
@@ -65,6 +66,8 @@ def test_is_committed_executed_in_order_without_noise(path):
     counts = [cell.execution_count for cell in code_cells(notebook)]
     assert counts == list(range(1, len(counts) + 1))
     assert not [o for o in outputs(notebook) if o.output_type == "error" or o.get("name") == "stderr"]
+    kinds = [[output.output_type for output in cell.outputs] for cell in code_cells(notebook)]
+    assert not [cell for cell in kinds if ("stream", "stream") in pairwise(cell)]  # a line of text in two boxes
     assert not {"widgets", "language_info"} & notebook.metadata.keys()
     assert not [cell.id for cell in notebook.cells if cell.metadata]
     assert path.stat().st_size < 500_000
