@@ -5,7 +5,8 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 PACKAGE := $(shell find src -name '*.py')
 EXECUTE := $(RUN) -m nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False \
-	--ExecutePreprocessor.coalesce_streams=True --log-level=WARN
+	--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
+	--CoalesceStreamsPreprocessor.enabled=True --log-level=WARN
 STRIP := $(VENV)/bin/nbstripout --keep-output --keep-count --keep-id \
 	--extra-keys "metadata.widgets metadata.language_info cell.metadata.execution cell.metadata.collapsed"
 
