@@ -108,7 +108,7 @@ def _run(function: Callable[..., Mapping[str, float]], arguments: dict, preset: 
 
 
 def _read(path: Path, arguments: dict) -> Record:
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = results.read_json(path)
     if record["arguments"] != json.loads(json.dumps(arguments)):
         raise ValueError(f"{path} holds a run with other arguments, {record['arguments']}: remove it to run anew")
     return record
