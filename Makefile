@@ -7,10 +7,9 @@ PACKAGE := $(shell find src -name '*.py')
 EXECUTE := $(RUN) -m nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False \
 	--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
 	--CoalesceStreamsPreprocessor.enabled=True --log-level=WARN
-STRIP := $(VENV)/bin/nbstripout --keep-output --keep-count --keep-id \
+STRIP := $(RUN) -m nbstripout --keep-output --keep-count --keep-id \
 	--extra-keys "metadata.widgets metadata.language_info cell.metadata.execution cell.metadata.collapsed"
 
-NOTEBOOKS := $(sort $(wildcard notebooks/*.ipynb))
 SHAPES ?= 50000
 FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
 FILMS_03 := images/digits_plane.mp4
@@ -23,7 +22,7 @@ FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
 FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
-.PHONY: all help animations notebooks data shapes test compare bench clean
+.PHONY: all help animations notebooks data shapes test nightly compare bench clean
 .DELETE_ON_ERROR:
 all: animations
 
@@ -33,9 +32,9 @@ help:  ## list the targets
 animations: $(FILMS)  ## train and film whatever is out of date (this is what plain `make` does)
 
 notebooks: $(READY)  ## publish: run every notebook in place, then renew the numbers in README.md
-	@for notebook in $(NOTEBOOKS); do \
+	@for notebook in notebooks/*.ipynb; do \
 		echo "running $$notebook in place"; \
-		TQDM_DISABLE=1 $(EXECUTE) --inplace $$notebook && $(STRIP) $$notebook || exit 1; \
+		TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(EXECUTE) --inplace "$$notebook" && $(STRIP) "$$notebook" || exit 1; \
 	done
 	$(RUN) -m chromae.results
 
@@ -48,7 +47,12 @@ shapes: $(READY)  ## save 50,000 drawn shapes as PNGs in data/shapes (no noteboo
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n logical --maxprocesses 8 --dist loadgroup
+
+nightly: $(READY)  ## faults and random arguments by the thousand, into results/faults.json
+	rm -rf build/faults
+	CHROMAE_NIGHTLY=1 $(RUN) -m pytest tests/test_faults.py tests/test_broken_files.py tests/test_fuzz.py
+	CHROMAE_NIGHTLY=1 $(RUN) tests/tally.py
 
 compare: $(READY)  ## after make: which numbers came out as published, and which did not
 	$(RUN) -m chromae.results build/results
@@ -56,23 +60,23 @@ compare: $(READY)  ## after make: which numbers came out as published, and which
 bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
 	$(RUN) bench/run.py
 
-clean:  ## remove what make made, except the films, the data and .venv
-	rm -rf build images/frames .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what make made, except films, data, .venv, and records and weights of your own runs
+	rm -rf build/*.ipynb build/faults build/images build/results images/frames .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Chromae needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12, for example")'
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet -r requirements.txt
+	$(RUN) -m pip install --quiet -r requirements.txt
 	@touch $@
 
 # A film depends on a run of its notebook: on a copy, so that the notebook itself stays as its reader left it, and
-# its numbers beside that copy, so that the published ones stay. The run leaves frames and films; if only a film is
-# missing, it is made of the frames again.
+# its numbers and figures beside that copy, so that the published ones stay. The run leaves frames and films; if only a
+# film is missing, it is made of the frames again. Paths are relative, for that of the repository may hold spaces.
 build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
 	@echo "running $< (minutes; see README for how many)"
 	@mkdir -p build
-	TQDM_DISABLE=1 CHROMAE_RESULTS=$(CURDIR)/build/results $(EXECUTE) --output-dir build $<
+	TQDM_DISABLE=1 CHROMAE_PUBLISH=films $(EXECUTE) --output-dir build $<
 
 $(FILMS_01): build/01_color_autoencoder.ipynb
 $(FILMS_03): build/03_digits_autoencoder.ipynb

@@ -3,10 +3,16 @@
 import os
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side have a core each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import functools
 import shutil
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -14,19 +20,74 @@ from hypothesis import settings
 ROOT = Path(__file__).resolve().parents[1]
 
 settings.register_profile("chromae", deadline=None)
-settings.load_profile("chromae")
+settings.register_profile("nightly", deadline=None, max_examples=1000)
+settings.load_profile(
+    "nightly" if os.environ.get("CHROMAE_NIGHTLY") else os.environ.get("HYPOTHESIS_PROFILE", "chromae")
+)
 
 
 @pytest.fixture
 def clone(tmp_path):
     """What a clone of the repository would hold if all of its files were committed as they are."""
+    return cloned(tmp_path / "my projects")
+
+
+def cloned(folder: Path) -> Path:
     if not (ROOT / ".git").exists():
         pytest.skip("this is no git repository")
-    copy = tmp_path / "clone"
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     for name in filter(None, names):
         if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, copy / name)
-    return copy
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, folder / name)
+    return folder
+
+
+class Execution(NamedTuple):
+    """A run of a notebook: where it ran and wrote, how it ended, which files were in its clone before and after."""
+
+    folder: Path
+    process: subprocess.CompletedProcess
+    before: dict[Path, int]
+    after: dict[Path, int]
+
+
+@pytest.fixture(scope="session")
+def executed(tmp_path_factory):
+    """`executed(name)`: a run of a notebook in the fast preset, one for all tests that look at it.
+
+    With the requirements, without the package installed, from the notebook's own folder in a bare clone. Tests that
+    share it are to be in one group (`pytest.mark.xdist_group(name)`), for one process to run them.
+    """
+    return functools.cache(lambda name: execute(name, tmp_path_factory.mktemp(name)))
+
+
+def execute(name: str, folder: Path) -> Execution:
+    from chromae.settings import data_folder  # here, for torch takes seconds, and most tests need no notebook
+
+    clone, temp = cloned(folder / "my projects"), folder / "temp"
+    temp.mkdir()
+    # The interpreter under the environment, with its libraries on the path but not its editable packages.
+    environment = {key: value for key, value in os.environ.items() if key not in ("CHROMAE_PUBLISH", "CHROMAE_CHECK")}
+    environment |= {
+        "CHROMAE_PRESET": "fast",
+        "CHROMAE_RESULTS": str(folder / "results"),
+        "PYTHONPATH": sysconfig.get_path("purelib"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "TMPDIR": str(temp),
+        "TQDM_DISABLE": "1",
+        "CHROMAE_DATA": str(data_folder()),  # fetched once for all clones
+    }
+    command = [sys._base_executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", folder]
+    before = stamps(clone)
+    process = subprocess.run(
+        [*command, f"{name}.ipynb"], cwd=clone / "notebooks", env=environment, capture_output=True, text=True
+    )
+    return Execution(folder, process, before, stamps(clone))
+
+
+def stamps(folder: Path) -> dict[Path, int]:
+    """When every file and folder below this one was changed."""
+    skipped = {"__pycache__", ".git"}
+    return {p.relative_to(folder): p.stat().st_mtime_ns for p in folder.rglob("*") if not skipped & set(p.parts)}

@@ -1,19 +1,24 @@
 """Resuming: after a kill, training ends with the bits it would have had."""
 
 import os
+import pickle
+import re
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from chromae.datasets import colors
+from chromae.datasets import color_triplets, colors, drawn
 from chromae.losses import mse, reconstruction
 from chromae.models.color import ColorAutoencoder
-from chromae.training import fit, one_cycle
+from chromae.optimizers import Adam
+from chromae.training import cosine, fit, one_cycle
 
 SCRIPT = """
 import sys
@@ -120,10 +125,8 @@ def test_same_bits_after_a_stop_at_any_epoch(tmp_path, error):
     history = fit(whole, data(), reconstruction, **options)
     for last in (1, 2, 3, 4):
         path, model = tmp_path / f"{last}.pt", make()
-        try:
+        with pytest.raises(error):
             fit(model, data(), reconstruction, checkpoint=path, callback=stop_after(last, error), **options)
-        except RuntimeError:
-            assert error is RuntimeError
         resumed = ColorAutoencoder()  # whose first weights do not matter
         assert fit(resumed, data(), reconstruction, checkpoint=path, **options) == history
         assert torch.equal(weights(resumed), weights(whole))
@@ -141,7 +144,7 @@ def test_same_bits_after_a_nan(tmp_path):
     with pytest.raises(FloatingPointError, match="epoch 3"):
         fit(make(), data(), breaks, epochs=3, checkpoint=path)
     resumed = make()
-    fit(resumed, data(), reconstruction, epochs=3, checkpoint=path)
+    fit(resumed, data(), breaks, epochs=3, checkpoint=path)  # whose calls go on beyond the third
     assert torch.equal(weights(resumed), weights(whole))
 
 
@@ -154,41 +157,42 @@ def test_a_checkpoint_changes_no_bit(tmp_path):
 
 
 def test_a_half_written_file_never_replaces_the_checkpoint(tmp_path, monkeypatch):
-    path, part, whole = tmp_path / "run.pt", tmp_path / "run.pt.part", make()
+    path, whole = tmp_path / "run.pt", make()
     fit(whole, data(), reconstruction, epochs=5)
     with pytest.raises(RuntimeError):
         fit(make(), data(), reconstruction, epochs=5, checkpoint=path, callback=stop_after(2))
     kept = path.read_bytes()
 
     def write_half(saved, file):
-        file.write_bytes(kept[: len(kept) // 2])
+        Path(file).write_bytes(kept[: len(kept) // 2])
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", write_half)
         with pytest.raises(OSError, match="no space left"):
             fit(make(), data(), reconstruction, epochs=5, checkpoint=path)
-    assert not part.exists()
+    assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == kept
-    part.write_bytes(kept[: len(kept) // 2])  # what a kill in the middle leaves
 
     resumed = make()
     fit(resumed, data(), reconstruction, epochs=5, checkpoint=path)
     assert torch.equal(weights(resumed), weights(whole))
-    assert not part.exists()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_finished_run_returns_at_once(tmp_path):
-    path, whole, epochs = tmp_path / "run.pt", make(), []
-    history = fit(whole, data(), reconstruction, epochs=3, checkpoint=path)
-    kept = path.read_bytes()
+    path, whole, epochs, calls = tmp_path / "run.pt", make(), [], []
 
-    def never(model, batch):
-        raise AssertionError("trained again")
+    def counted(model, batch):
+        calls.append(len(batch))
+        return reconstruction(model, batch)
 
+    history = fit(whole, data(), counted, epochs=3, checkpoint=path)
+    kept, steps = path.read_bytes(), len(calls)
     again = make()
     call = {"callback": lambda epoch, model, history: epochs.append(epoch)}
-    assert fit(again, data(), never, epochs=3, checkpoint=path, **call) == history
+    assert fit(again, data(), counted, epochs=3, checkpoint=path, **call) == history
+    assert len(calls) == steps
     assert torch.equal(weights(again), weights(whole))
     assert path.read_bytes() == kept
     assert epochs == [3]
@@ -220,3 +224,105 @@ def test_resumed_model_must_train_on(tmp_path):
     assert not torch.equal(at[0], at[1])
     assert not torch.equal(at[1], at[2])
     assert mse(at[0], at[2]) > 1e-4
+
+
+def three_times(loss):
+    return lambda model, batch: {"loss": loss * mse(model(batch), batch)}
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("schedule", partial(one_cycle, warmup=0.1), partial(one_cycle, warmup=0.2)),
+        ("schedule", partial(one_cycle, warmup=0.1), partial(cosine)),
+        ("schedule", lambda progress: 1.0, lambda progress: 0.5),
+        ("optimizer", partial(torch.optim.SGD, momentum=0.9), partial(torch.optim.SGD)),
+        ("optimizer", partial(torch.optim.SGD), partial(Adam)),
+        ("objective", three_times(1), three_times(100)),
+        ("objective", reconstruction, lambda model, batch: {"loss": 100 * mse(model(batch), batch)}),
+        ("data", data(), 1 - data()),
+        ("data", partial(color_triplets, nudge=0.1), partial(color_triplets, nudge=0.2)),
+        ("data", drawn(data()), drawn(data(), mirror=True)),
+        ("data", drawn(data()), drawn(1 - data())),
+    ],
+)
+def test_a_checkpoint_of_another_recipe_is_refused(tmp_path, name, before, after):
+    path, given = tmp_path / "run.pt", {"data": data(), "objective": reconstruction, "schedule": one_cycle}
+    objective = {"objective": lambda model, batch: {"loss": model(batch).square().mean()}} if name == "data" else {}
+
+    def train(value, model):
+        arguments = given | objective | {name: value}
+        size = {"epoch_size": 10} if callable(arguments["data"]) else {}
+        return fit(model, epochs=2, checkpoint=path, **size, **arguments)
+
+    train(before, make())
+    kept, fresh = path.read_bytes(), make()
+    with pytest.raises(ValueError, match=rf"^{name} is .*, but the checkpoint .* was made with [^\n]*$"):
+        train(after, fresh)
+    assert torch.equal(weights(fresh), weights(make()))
+    assert path.read_bytes() == kept
+    assert len(train(before, make())["loss"]) == 2  # the same once more is no other
+
+
+FORMATS = (torch.channels_last, torch.contiguous_format)
+
+
+@pytest.mark.parametrize(("first", "second"), [FORMATS, FORMATS[::-1]])
+def test_a_run_goes_on_in_another_memory_format(tmp_path, first, second):
+    """Fused kernels walk through raw memory: moments must lie as their parameters do."""
+    images = torch.rand(12, 4, 6, 6, generator=torch.Generator().manual_seed(0))
+
+    def convolutions(layout):
+        torch.manual_seed(3)
+        layers = torch.nn.Sequential(torch.nn.Conv2d(4, 8, 3, padding=1), torch.nn.Conv2d(8, 4, 3, padding=1))
+        return layers.to(memory_format=layout)
+
+    options = {"epochs": 4, "batch_size": 6, "lr": 0.01}
+    expected = fit(convolutions(second), images, reconstruction, **options)
+    path = tmp_path / "run.pt"
+    with pytest.raises(RuntimeError):
+        fit(convolutions(first), images, reconstruction, checkpoint=path, callback=stop_after(2), **options)
+    history = fit(convolutions(second), images, reconstruction, checkpoint=path, **options)
+    assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def test_flipped_bits_and_cut_files_are_refused_in_one_sentence(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(make(), data(), reconstruction, epochs=2, checkpoint=path)
+    whole, state = path.read_bytes(), torch.load(path)
+    generator = torch.Generator().manual_seed(0)
+    for place in torch.randint(len(whole), (60,), generator=generator).tolist():
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :])
+        fresh, error = make(), None
+        try:
+            fit(fresh, data(), reconstruction, epochs=2, checkpoint=path)
+        except ValueError as refused:
+            error = f"{refused}"
+        if error is None:  # a bit between the entries of the archive, which nobody reads
+            check_same(fresh.state_dict(), state["model"])
+        else:
+            assert re.fullmatch(
+                rf"{re.escape(f'{path} is broken, or no checkpoint (')}[^\n]+\): remove it[^\n]*", error
+            )
+            assert torch.equal(weights(fresh), weights(make()))
+    for length in (0, 1, 100, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"is broken, or no checkpoint"):
+            fit(make(), data(), reconstruction, epochs=2, checkpoint=path)
+        assert path.stat().st_size == length
+
+
+class Malicious:
+    def __reduce__(self):
+        return (Path.touch, (Path("touched"),))
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_code_in_a_checkpoint_does_not_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"recipe": {}, "epoch": 1, "history": {}, "model": Malicious(), "optimizer": {}}, "run.pt")
+    Path("plain.pt").write_bytes(pickle.dumps(Malicious()))
+    for path in ("run.pt", "plain.pt"):
+        with pytest.raises(ValueError, match=rf"^{path} is broken, or no checkpoint \([^\n]+\)[^\n]+$"):
+            fit(make(), data(), reconstruction, epochs=2, checkpoint=path)
+    assert not Path("touched").exists()

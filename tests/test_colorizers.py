@@ -33,6 +33,19 @@ def test_a_guess_beyond_rgb_is_cut():
     assert joined.max() == 1
 
 
+def test_mixed_precision_leaves_what_is_to_be_learnt_alone():
+    """Luma is a sum of products: rounded to bfloat16 it would leak into both chromas."""
+    torch.manual_seed(0)
+    x, model = photos(), colorizer.Odds(BINS, torch.ones(3), width=8)
+    logits = torch.randn(2, 3, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        luma, chroma = colorizer.split(x)
+        mean = model.annealed_mean(logits, 0.4)
+    assert torch.equal(luma, colorizer.split(x)[0])
+    assert torch.equal(chroma, colorizer.split(x)[1])
+    assert torch.equal(mean, model.annealed_mean(logits, 0.4))
+
+
 @given(st.floats(0, 1))
 def test_gammas_are_powers_from_the_darkest_to_the_brightest(level):
     greys = colorizer.gammas(torch.full((1, 1, 2, 2), level, dtype=torch.float64))
@@ -54,11 +67,34 @@ MODELS = {
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS)
 @pytest.mark.parametrize("size", [32, 64])
 def test_luma_becomes_chroma_of_the_same_size(make, size):
+    """Of each photo by itself, from its brightness, through every weight."""
     torch.manual_seed(0)
-    chroma = make()(photos(size=size)[:, :1])
+    model, luma = make(), photos(size=size)[:, :1]
+    model(luma).square().sum().backward()
+    used = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not used, f"{used} have no part in it"
+    model.eval()
+    chroma = model(luma)
     assert chroma.shape == (4, 2, size, size)
     assert chroma.dtype == torch.float32
     assert 0 < chroma.min() <= chroma.max() < 1
+    torch.testing.assert_close(chroma[1:2], model(luma[1:2]), atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(model(luma.flip(-1)), chroma, atol=1e-6)
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_the_published_network_sees_four_greys_and_gives_two_chromas(double):
+    torch.manual_seed(0)
+    model, luma = colorizer.base(double), photos()[:, :1]
+    greys = torch.cat([luma**gamma for gamma in (0.1, 0.5, 1.5, 3.0)], dim=1)
+    by_hand = torch.sigmoid(model.network.decoder(model.network.encoder(greys)))
+    torch.testing.assert_close(model(luma), by_hand)
+
+
+def test_a_guess_starts_near_grey_and_adds_an_eighth_of_its_network():
+    torch.manual_seed(0)
+    model, luma = colorizer.Guess(width=8).eval(), photos()[:, :1]
+    torch.testing.assert_close(model(luma), 0.5 + model.network(luma) / 8)
 
 
 def test_published_sizes():

@@ -143,3 +143,32 @@ def test_drawn_photos_are_shifted_when_asked_to_be():
     labelled, labels = drawn((images, torch.tensor([7])), shift=2)(50, seeded(0))
     assert labelled.shape == batch.shape
     assert (labels == 7).all()
+
+
+@pytest.mark.parametrize("most", [5, 6, 40, -1])
+def test_a_shift_beyond_the_picture_is_refused(most):
+    with pytest.raises(ValueError, match=f"most is {most}, expected 0 to 4 pixels, for images of 5 × 9"):
+        shifted(torch.rand(2, 3, 5, 9), most, seeded(0))
+
+
+def test_the_widest_shift_still_mirrors_what_is_there():
+    images = torch.arange(5.0).view(1, 1, 5, 1).expand(400, 1, 5, 5)
+    columns = shifted(images, 4, seeded(0))[:, 0, :, 0]
+    assert {tuple(column.tolist()) for column in columns} == {
+        tuple(abs((row + by + 4) % 8 - 4) for row in range(5)) for by in range(-4, 5)
+    }
+
+
+def test_mirrored_photos_are_those_that_the_seed_chose():
+    images = torch.arange(60, dtype=torch.uint8).view(5, 1, 3, 4)
+    random = seeded(3)
+    expected = images[torch.randint(5, (50,), generator=random)] / 255
+    turned = torch.rand(50, generator=random) < 0.5
+    expected[turned] = expected[turned].flip(-1)
+    assert torch.equal(drawn(images, mirror=True)(50, seeded(3)), expected)
+
+
+def test_a_set_of_shapes_is_drawn_on_the_cpu_and_moved():
+    made = shape_set(3, seed=1, size=16, device="meta")
+    assert {tensor.device.type for tensor in (made.images, *made.factors)} == {"meta"}
+    assert made.images.shape == (3, 3, 16, 16)

@@ -18,10 +18,10 @@ EACH = pytest.mark.parametrize("pair", PAIRS.values(), ids=PAIRS)
 
 
 def stripes(n=32):
-    """Images of one bright row, in one of four places."""
+    """Images of one bright stripe, a quarter of the height, in one of four places."""
     images = torch.zeros(n, *SHAPE)
     for index in range(n):
-        images[index, 0, 7 * (index % 4)] = 1
+        images[index, 0, 7 * (index % 4) :][:7] = 1
     return images
 
 
@@ -45,9 +45,8 @@ def test_learns(pair):
     encoder, decoder = pair
     torch.manual_seed(0)
     model = Autoencoder(encoder(2), decoder(2)).to(memory_format=torch.channels_last)
-    before = losses.mse(model(stripes()), stripes()).item()
     history = training.fit(model, stripes(), losses.reconstruction, epochs=40, batch_size=16, lr=3e-3)
-    assert history["loss"][-1] < before / 3
+    assert history["loss"][-1] < stripes().var(0, correction=0).mean() / 2  # more than the mean image
 
 
 @EACH

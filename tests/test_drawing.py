@@ -1,11 +1,20 @@
 """A film's frame: pictures as they are, curves where their values say."""
 
+import ast
+import json
+from itertools import chain
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from chromae import drawing, shapes
 
+ROOT = Path(__file__).resolve().parents[1]
+FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 AXES = drawing.Axes("test MSE", 20, 0.0, 0.1, 0.03, "limit")
 
 
@@ -110,19 +119,78 @@ def test_limit_is_a_dashed_line_at_its_value():
     assert not np.array_equal(strip(frame)[row - 1 : row + 2], strip(moved)[row - 1 : row + 2])
 
 
-def test_epoch_in_the_strip_is_the_curve_length():
-    flat = [drawing.frame({"picture": noise(100)}, [[0.05] * steps], AXES) for steps in (7, 8)]
-    top = [strip(frame)[:28, 140:] for frame in flat]
-    assert not np.array_equal(*top)
+def check_text(frame: np.ndarray, text: str, place: tuple[int, int], anchor: str) -> None:
+    """The strip's pixels around a place are those of this text, written by Pillow in 11 pixels of DejaVu Sans."""
+    font = ImageFont.truetype(FONT, 11)
+    page = Image.new("RGB", (frame.shape[1], drawing.STRIP), drawing.PAPER)
+    draw = ImageDraw.Draw(page)
+    draw.text(place, text, fill=drawing.INK, font=font, anchor=anchor)
+    left, top, right, bottom = map(round, draw.textbbox(place, text, font=font, anchor=anchor))
+    area = np.s_[top : bottom + 2, left - 3 : right + 3]
+    assert np.array_equal(strip(frame)[area], np.asarray(page)[area]), text
 
 
-def test_points_are_counted_in_their_unit():
-    counted = [AXES, AXES._replace(unit="epoch", each=1), AXES._replace(unit="step"), AXES._replace(each=50)]
-    same, again, unit, each = (strip(drawing.frame({"picture": noise(100)}, [[0.05] * 7], axes)) for axes in counted)
-    assert np.array_equal(same, again)
-    assert not np.array_equal(same[:28], unit[:28])  # beside the curve's name
-    assert np.array_equal(same[-28:], unit[-28:])
-    assert not np.array_equal(same[-28:], each[-28:])  # at the ends of the axis
+@pytest.mark.parametrize(
+    ("steps", "axes", "text", "end"),
+    [
+        (7, AXES, "test MSE, epoch 7", "20"),
+        (8, AXES, "test MSE, epoch 8", "20"),
+        (7, AXES._replace(unit="step", label="−ELBO × Δ²"), "−ELBO × Δ², step 7", "20"),
+        (8, AXES._replace(unit="after digit", each=50), "test MSE, after digit 400", "1,000"),
+        (0, AXES, "test MSE, epoch 0", "20"),
+    ],
+)
+def test_points_are_counted_in_their_unit(steps, axes, text, end):
+    frame = drawing.frame({"picture": noise(100)}, [[0.05] * steps], axes)
+    check_text(frame, text, (frame.shape[1] - drawing.MARGIN - 8, 16), "rm")
+    check_text(frame, end, (frame.shape[1] - drawing.MARGIN - 8, drawing.STRIP - 26), "mt")
+    check_text(frame, "0", (drawing.MARGIN + 44, drawing.STRIP - 26), "mt")
+
+
+@pytest.mark.parametrize("curves", [[], [[]], [[], [0.05]], [[float("nan")]]])
+def test_curves_without_points_leave_the_axes_empty(curves):
+    frame = drawing.frame({"picture": noise(100)}, curves, AXES)
+    assert len(colored(frame, 0)) == 0
+    assert (len(colored(frame, 1)) > 0) == (len(curves) == 2)
+    assert corners(frame) == corners(drawing.frame({"picture": noise(100)}, [[0.05]], AXES))
+
+
+def test_bad_frames_are_one_sentence():
+    with pytest.raises(ValueError, match="pictures is empty, expected one or more"):
+        drawing.frame({}, [[0.05]], AXES)
+    with pytest.raises(ValueError, match=r"axes run from 0\.1 to 0\.1 in 20 steps, expected low < high"):
+        drawing.frame({"picture": noise(100)}, [[0.05]], AXES._replace(low=0.1))
+
+
+def test_long_texts_stay_in_their_place():
+    axes = AXES._replace(each=54_000, label="MSE to the nearest of all held-out images")
+    pictures = {"the means of 2,000 test digits' clouds": noise(200), "": noise(90)}
+    frame = drawing.frame(pictures, [[0.05]], axes, zoom=1)
+    inked = (frame[: drawing.TITLE] < 255).any((0, 2))
+    assert inked[drawing.MARGIN :][:20].any()
+    assert not inked[drawing.MARGIN + 200 :].any()
+    assert (strip(frame)[:, -3:] == 255).all()  # the axis ends at 1,080,000
+    narrow = drawing.frame({"": noise(320)}, [[0.05]], axes, zoom=1)
+    left = corners(narrow)[0]
+    assert (strip(narrow)[8:24, left - 4 : left] == 255).all()  # the curve's name does not reach the number beside it
+
+
+def texts() -> set[str]:
+    """Everything that the package and the code of the notebooks hold in quotes."""
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py")]
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+        sources += ["".join(cell["source"]) for cell in cells]
+    nodes = chain.from_iterable(ast.walk(ast.parse(source)) for source in sources)
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_every_character_can_be_drawn():
+    font = drawing._font(16)
+    blank = [bytes(font.getmask(none)) for none in ("\uffff", "\U000e0fff")]
+    characters = set("".join(texts())) - set("\n\t\r \x00")
+    assert {"−", "Δ", "×", "²", "–"} < characters
+    assert not [character for character in sorted(characters) if bytes(font.getmask(character)) in blank]
 
 
 class Plane(torch.nn.Module):
@@ -138,7 +206,8 @@ class Plane(torch.nn.Module):
 
 def test_latent_plane_shows_codes_and_what_is_decoded_there():
     greys = torch.linspace(0, 1, 50)
-    scatter, sheet = drawing.latent_plane(Plane(), greys.view(-1, 1, 1, 1).expand(-1, 1, 4, 4), torch.arange(50) // 25)
+    images, labels = greys.view(-1, 1, 1, 1).expand(-1, 1, 4, 4), torch.arange(50) // 25
+    scatter, sheet = drawing.latent_plane(Plane(), images, labels, ink=True)
     assert scatter.shape == sheet.shape == (420, 420, 3)
     rows = np.argwhere(np.abs(scatter.astype(int) - drawing.CLASSES[0]).sum(-1) < 20)
     assert rows.mean(0)[0] < 210 < 420 - rows.mean(0)[1]  # class 0: small first latent, large second: up and left
@@ -146,6 +215,23 @@ def test_latent_plane_shows_codes_and_what_is_decoded_there():
     assert levels[0] > 240
     assert levels[-1] < 15
     assert (np.diff(levels) <= 0).all()  # ink on paper: the first latent runs right
+    _, plain = drawing.latent_plane(Plane(), images, labels)
+    assert np.abs(plain.astype(int) + sheet - 255).max() <= 1  # as it is decoded, unless ink is asked for
+
+
+@pytest.mark.parametrize("columns", [1, 2, 12])
+def test_latent_plane_decodes_at_a_tile_what_the_scatter_shows_there(monkeypatch, columns):
+    model, decoded, boxes = Plane(), [], []
+    decode, scatter = model.decode, drawing.scatter
+    model.decode = lambda z: decoded.append(z) or decode(z)
+    monkeypatch.setattr(drawing, "scatter", lambda *given: boxes.append(given[2]) or scatter(*given))
+    images = torch.rand(60, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    drawing.latent_plane(model, images, torch.zeros(60).long(), columns)
+    low, high = boxes[0]
+    centers = (np.arange(columns) + 0.5) / columns
+    grid = decoded[0].view(columns, columns, 2).numpy()
+    np.testing.assert_allclose(grid[0, :, 0], low[0] + centers * (high - low)[0], atol=1e-6)
+    np.testing.assert_allclose(grid[::-1, 0, 1], low[1] + centers * (high - low)[1], atol=1e-6)
 
 
 def test_latent_plane_wants_two_latents():
@@ -153,6 +239,8 @@ def test_latent_plane_wants_two_latents():
     model.encode = lambda x: x.flatten(1)[:, :3]
     with pytest.raises(ValueError, match=r"codes of shape \(3,\), expected 2 latents"):
         drawing.latent_plane(model, torch.rand(5, 1, 4, 4), torch.zeros(5).long())
+    with pytest.raises(ValueError, match="images is empty"):
+        drawing.latent_plane(Plane(), torch.rand(0, 1, 4, 4), torch.zeros(0).long())
 
 
 def test_scatter_puts_points_where_they_belong():

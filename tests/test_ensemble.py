@@ -119,3 +119,36 @@ def test_fit_logs_one_value_per_member():
     history = fit(ensemble, sample, objective, epochs=2, epoch_size=10, batch_size=4)
     assert set(history) == {"loss", "mse", "triplet"}
     assert all(len(epochs) == 2 and len(epochs[0]) == len(epochs[1]) == 3 for epochs in history.values())
+
+
+def test_every_member_draws_random_numbers_of_its_own():
+    ensemble = Ensemble(lambda: torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Dropout(0.5)), SEEDS)
+    dropped = ensemble.train().map(lambda model, x: model(x) == 0, some_colors(40), shared=True)
+    assert not torch.equal(dropped[0], dropped[1])
+
+    def noisy(model, batch):
+        return {"loss": (model(batch + 0.1 * torch.randn_like(batch)) - batch).square().mean()}
+
+    models = Ensemble(ColorAutoencoder, SEEDS)
+    history = fit(models, models.sample(colors), models.objective(noisy), epochs=2, epoch_size=20)
+    assert torch.tensor(history["loss"]).isfinite().all()
+
+
+def test_the_others_go_on_when_a_member_diverges(capsys):
+    def train(broken):
+        models = Ensemble(ColorAutoencoder, SEEDS)
+        with torch.no_grad():
+            models.stacked.encoder.weight[broken] = torch.nan
+        options = {"epochs": 2, "epoch_size": 20, "batch_size": 5, "lr": 0.01}
+        return models, fit(models, models.sample(colors), models.objective(reconstruction), **options)
+
+    whole, expected = train([])
+    assert capsys.readouterr().out == ""
+    models, history = train([1])
+    assert capsys.readouterr().out == "Of 3 members, 1 diverged in epoch 1: their history is nan from here.\n"
+    for member in (0, 2):
+        assert same_weights(models.member(member), whole.member(member), rtol=0, atol=0)
+        assert [epoch[member] for epoch in history["loss"]] == [epoch[member] for epoch in expected["loss"]]
+    assert all(epoch[1] != epoch[1] for epoch in history["loss"])
+    with pytest.raises(FloatingPointError, match="step 1 of epoch 1"):
+        train([0, 1, 2])

@@ -107,8 +107,8 @@ def test_answers_are_activations():
 
 def test_a_channel_that_is_not_there_is_named():
     images = torch.rand(1, 3, 5, 5)
-    for answer in (excitation.channel(tiny(), "0", 3), excitation.neuron(tiny(), "0", -1)):
-        with pytest.raises(ValueError, match=r"index is (3|-1), layer '0' has channels 0 to 2"):
+    for answer in (excitation.channel(tiny(), "0", 3), excitation.neuron(tiny(), "0", 4)):
+        with pytest.raises(ValueError, match=r"index is (3|4), layer '0' has channels 0 to 2"):
             answer(images)
     with pytest.raises(ValueError, match=r"vector has shape \(2,\), layer '0' has 3 channels"):
         excitation.direction(tiny(), "0", torch.ones(2))(images)
@@ -135,8 +135,13 @@ def test_hooks_go_away_even_after_an_error():
     classifier = tiny()
     excitation.channel(classifier, "0", 0)(torch.rand(1, 3, 5, 5))
     assert hooks(classifier) == 0
-    with pytest.raises(RuntimeError):
-        excitation.channel(classifier, "0", 0)(torch.rand(1, 7, 5, 5))
+
+    def fail(_features):
+        raise KeyboardInterrupt
+
+    classifier.network[3].forward = fail
+    with pytest.raises(KeyboardInterrupt):
+        excitation.channel(classifier, "0", 0)(torch.rand(1, 3, 5, 5))
     assert hooks(classifier) == 0
 
 

@@ -1,10 +1,16 @@
 """Frames and films: what is filmed is what was drawn, and nothing good is lost when filming fails."""
 
+import contextlib
+import io
 import os
 import re
+import runpy
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import imageio_ffmpeg
 import numpy as np
@@ -21,7 +27,6 @@ SQUARE = 4
 AXES = drawing.Axes("test MSE", COUNT, 0.02, 0.08, 1 / 36, "linear limit 1/36")
 EXECUTABLE = imageio_ffmpeg.get_ffmpeg_exe()
 no_scripts = pytest.mark.skipif(os.name == "nt", reason="the encoder's stand-in is a shell script")
-no_full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 
 
 @pytest.fixture(autouse=True)
@@ -91,9 +96,10 @@ def films(tmp_path_factory):
 
 @pytest.fixture
 def few(tmp_path):
-    """Six frames of noise, more than a pipe holds, under tmp_path/few."""
+    """Six frames of noise, more than a pipe holds, in tmp_path/few, as a run leaves them."""
     generator = np.random.default_rng(0)
-    folder = frames.clear(tmp_path / "few")
+    folder = tmp_path / "few"
+    folder.mkdir()
     for number in range(1, 7):
         frames.save(generator.integers(0, 256, (96, 128, 3), dtype=np.uint8), folder, number)
     return folder
@@ -112,6 +118,27 @@ def leftovers(folder: Path) -> list[str]:
     return [path.name for path in folder.rglob("*.part*")]
 
 
+@contextlib.contextmanager
+def full_disk():
+    """No file grows beyond 100 bytes inside the block."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def flat(level: int) -> np.ndarray:
+    return np.full((32, 32, 3), level, np.uint8)
+
+
+def levels(folder: Path) -> list[int]:
+    """The greys of flat frames, in the order of their names."""
+    return [int(np.asarray(Image.open(path))[0, 0, 0]) for path in sorted(folder.glob("*.png"))]
+
+
 def test_save_keeps_every_pixel(tmp_path):
     image = patches(40)
     path = frames.save(image, tmp_path, 7)
@@ -120,13 +147,91 @@ def test_save_keeps_every_pixel(tmp_path):
     assert not leftovers(tmp_path)
 
 
-def test_clear_removes_earlier_frames_only(tmp_path):
-    folder = tmp_path / "new" / "frames"
-    assert frames.clear(folder) == folder
-    for name in ("0001.png", "0002.png.part", "notes.txt"):
-        (folder / name).touch()
-    frames.clear(folder)
-    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+def test_a_run_takes_the_place_of_the_one_before_when_it_is_filmed(tmp_path):
+    place = tmp_path / "new" / "clip"
+    for number in (1, 2, 3):
+        first = frames.save(flat(number), frames.clear(place) if number == 1 else first.parent, number)
+    frames.film(first.parent, tmp_path / "film.mp4")
+    for name in ("0002.png.part", "notes.txt"):
+        (place / name).touch()
+    again = frames.clear(place)
+    frames.save(flat(9), again, 1)
+    assert levels(place) == [1, 2, 3], "until it is filmed, the earlier run's frames are there"
+    frames.film(again, tmp_path / "film.mp4")
+    assert levels(place) == [9]
+    assert sorted(path.name for path in place.iterdir()) == ["0001.png", "fps", "notes.txt"]
+    assert [path.name for path in place.parent.iterdir()] == ["clip"]
+
+
+def test_runs_of_one_clip_at_once_never_mix(tmp_path):
+    place, count = tmp_path / "clip", 4
+
+    def run(level: int) -> None:
+        for _ in range(5):
+            folder = frames.clear(place)
+            for number in range(1, count + 1):
+                frames.save(flat(level), folder, number)
+            assert levels(folder) == [level] * count
+            assert frames.settle(folder) == place
+
+    failed = []
+    threading.excepthook, before = lambda hooked: failed.append(hooked.exc_value), threading.excepthook
+    threads = [threading.Thread(target=run, args=[level]) for level in (50, 150, 250)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    threading.excepthook = before
+    assert not failed
+    assert levels(place) in ([level] * count for level in (50, 150, 250))
+    assert [path.name for path in tmp_path.iterdir()] == ["clip"]
+
+
+def test_an_interrupted_run_keeps_its_frames_until_its_process_has_ended(tmp_path):
+    place = tmp_path / "clip"
+    mine, others = frames.clear(place), tmp_path / ".clip-99999999-0a1b2c3d"
+    frames.save(flat(1), mine, 1)
+    frames.save(flat(2), others, 1)
+    frames.save(flat(3), tmp_path / ".other-99999999-0a1b2c3d", 1)
+    new = frames.clear(str(place))
+    assert levels(mine) == [1]
+    assert not others.exists(), "its process lives no more"
+    assert sorted(tmp_path.iterdir()) == sorted([mine, new, tmp_path / ".other-99999999-0a1b2c3d"])
+
+
+def test_frames_that_change_while_they_are_filmed_make_no_film(few, tmp_path, monkeypatch):
+    other, pipe = frames.clear(few), frames._pipe
+    frames.save(flat(1), other, 1)
+    monkeypatch.setattr(frames, "_pipe", lambda *given: (pipe(*given), other.exists() and frames.settle(other)))
+    with pytest.raises(ValueError, match="few was given other frames while it was filmed"):
+        frames.encode(few, tmp_path / "film.mp4")
+    assert not (tmp_path / "film.mp4").exists()
+
+
+def test_a_file_in_the_folders_place_is_left_alone(tmp_path):
+    (tmp_path / "clip").write_text("mine")
+    with pytest.raises(OSError, match="clip"):
+        frames.clear(tmp_path / "clip")
+    assert (tmp_path / "clip").read_text() == "mine"
+
+
+def test_paths_may_be_strings(tmp_path):
+    folder = frames.clear(str(tmp_path / "clip"))
+    frames.save(flat(1), str(folder), 1)
+    assert frames.film(str(folder), str(tmp_path / "new" / "film.mp4")) == tmp_path / "new" / "film.mp4"
+    assert b"moov" in atoms(tmp_path / "new" / "film.mp4")
+
+
+def test_frames_are_filmed_in_the_order_of_their_numbers(tmp_path):
+    folder, shades = tmp_path / "clip", {9998: 40, 9999: 90, 10000: 140, 10001: 190}
+    folder.mkdir()
+    for number, level in shades.items():
+        frames.save(flat(level), folder, number)
+    path = frames.film(folder, tmp_path / "film.mp4")
+    raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
+    done = subprocess.run([EXECUTABLE, "-i", path, *raw], capture_output=True, check=True)
+    seen = np.frombuffer(done.stdout, np.uint8).reshape(4, -1).mean(1)
+    assert (np.diff(seen) > 20).all()
 
 
 @pytest.mark.parametrize(("name", "size"), [("drawn", (448, 360)), ("odd", (202, 152))])
@@ -200,33 +305,55 @@ def test_no_frames_names_the_folder(tmp_path):
     assert not (tmp_path / "film.mp4").exists()
 
 
-def test_missing_ffmpeg_says_how_to_install_it(few, tmp_path, monkeypatch):
-    def missing() -> str:
-        raise RuntimeError(
-            "No ffmpeg exe could be found. Install ffmpeg on your system, "
-            "or set the IMAGEIO_FFMPEG_EXE environment variable."
-        )
-
+@pytest.fixture
+def no_ffmpeg(tmp_path, monkeypatch):
+    """A machine without any ffmpeg."""
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE")
-    monkeypatch.setattr(frames.shutil, "which", lambda name: None)
-    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", missing)
-    earlier = tmp_path / "film.mp4"
-    earlier.write_bytes(b"earlier")
-    with pytest.raises(RuntimeError, match="pip install imageio-ffmpeg") as caught:
-        frames.film(few, earlier)
-    assert "\n" not in str(caught.value)
-    assert str(few) in str(caught.value)
-    assert earlier.read_bytes() == b"earlier"
-    assert len(list(few.glob("*.png"))) == 6
+    monkeypatch.setattr(imageio_ffmpeg, "__file__", str(tmp_path / "nowhere" / "__init__.py"))
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(imageio_ffmpeg, "get_ffmpeg_exe", lambda: str(tmp_path / "nowhere" / "ffmpeg"))
+
+
+def test_a_film_that_cannot_be_made_does_not_end_the_run(tmp_path, no_ffmpeg, capsys):
+    place, path = tmp_path / "clip", tmp_path / "film.mp4"
+    path.write_bytes(b"earlier")
+    folder = frames.clear(place)
+    frames.save(flat(7), folder, 1)
+    assert frames.film(folder, path) == path
+    told = capsys.readouterr().out
+    assert told.count("\n") == 1
+    for part in ("film.mp4 was not made", f"stay in {place}", f"chromae.frames {place} {path}", "imageio-ffmpeg"):
+        assert part in told
+    assert path.read_bytes() == b"earlier"
+    assert levels(place) == [7]
     assert not leftovers(tmp_path)
 
 
-def test_ffmpeg_of_the_system_comes_first(few, tmp_path, monkeypatch):
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "")  # so that what film sets is undone after the test
+def test_the_command_tells_of_a_film_that_cannot_be_made(few, tmp_path, no_ffmpeg):
+    done = command(few, tmp_path / "film.mp4")
+    assert done.returncode == 1
+    assert "film.mp4 was not made, its 6 frames stay" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ffmpegs_are_tried_in_their_order(monkeypatch):
+    monkeypatch.setattr(frames.shutil, "which", lambda name: f"/system/{name}")
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", "/named/ffmpeg")
+    named, carried, system = frames._encoders()
+    assert (named, system) == ("/named/ffmpeg", "/system/ffmpeg")
+    assert Path(carried).parent == Path(imageio_ffmpeg.__file__).parent / "binaries"
     monkeypatch.delenv("IMAGEIO_FFMPEG_EXE")
-    monkeypatch.setattr(frames.shutil, "which", lambda name: str(tmp_path / "none" / name))
-    with pytest.raises(RuntimeError, match="none"):
+    assert frames._encoders() == [carried, system]
+
+
+def test_a_broken_frame_is_named(few, tmp_path):
+    path = few / "0003.png"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match=r"0003\.png could not be read as a picture") as caught:
         frames.film(few, tmp_path / "film.mp4")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "film.mp4").exists()
+    assert not leftovers(tmp_path)
 
 
 def stand_in(folder: Path, body: str) -> str:
@@ -245,23 +372,25 @@ def stand_in(folder: Path, body: str) -> str:
         pytest.param("cat >/dev/null; exit 1", id="at the end"),
     ],
 )
-def test_failed_encode_keeps_the_earlier_film(few, tmp_path, monkeypatch, body):
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", stand_in(tmp_path, body))
+def test_failed_encode_keeps_the_earlier_film(few, tmp_path, no_ffmpeg, monkeypatch, capsys, body):
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", stand_in(tmp_path, f"PATH=/bin:/usr/bin; {body}"))
     earlier = tmp_path / "film.mp4"
     earlier.write_bytes(b"earlier")
-    with pytest.raises(RuntimeError, match=r"film\.mp4 was not made"):
-        frames.film(few, earlier)
+    assert frames.film(few, earlier) == earlier
+    assert re.fullmatch(r"film\.mp4 was not made.* ended with status 1, it gave no reason\)\n", capsys.readouterr().out)
     assert earlier.read_bytes() == b"earlier"
     assert len(list(few.glob("*.png"))) == 6
     assert not leftovers(tmp_path)
 
 
 @no_scripts
-def test_failed_encode_is_told_in_one_sentence(few, tmp_path, monkeypatch):
-    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", stand_in(tmp_path, "head -c 1000 >/dev/null; exit 1"))
-    with pytest.raises(RuntimeError) as caught:
-        frames.film(few, tmp_path / "film.mp4")
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("broken", ["head -c 1000 >/dev/null; echo Unknown encoder libx264 >&2; exit 1", None])
+def test_the_next_ffmpeg_is_tried(few, tmp_path, monkeypatch, capsys, broken):
+    missing = tmp_path / "none" / "ffmpeg"
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", stand_in(tmp_path, broken) if broken else str(missing))
+    frames.film(few, tmp_path / "film.mp4")
+    assert b"moov" in atoms(tmp_path / "film.mp4")
+    assert capsys.readouterr().out == ""
 
 
 def test_frames_of_two_sizes_keep_the_earlier_film(few, tmp_path):
@@ -274,34 +403,50 @@ def test_frames_of_two_sizes_keep_the_earlier_film(few, tmp_path):
     assert not leftovers(tmp_path)
 
 
-@no_full_disk
 def test_full_disk_names_the_frame(tmp_path):
     image = patches(40)
     before = [frames.save(image, tmp_path, number).read_bytes() for number in (1, 2)]
-    (tmp_path / "0003.png.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="frame 3 was not written") as caught:
+    with full_disk(), pytest.raises(OSError, match=r"frame 3 was not written \(File too large\)") as caught:
         frames.save(image, tmp_path, 3)
-    assert "No space left on device" in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert Path("/dev/full").exists()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0001.png", "0002.png"]
     assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == before
 
 
-@no_full_disk
 def test_full_disk_keeps_the_frame_of_an_earlier_run(tmp_path):
     path = frames.save(patches(40), tmp_path, 1)
     before = path.read_bytes()
-    (tmp_path / "0001.png.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match="frame 1 was not written"):
+    with full_disk(), pytest.raises(OSError, match="frame 1 was not written"):
         frames.save(255 - patches(40), tmp_path, 1)
     assert path.read_bytes() == before
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "chromae.frames", *map(str, arguments)], capture_output=True, text=True, check=True
-    )
+def command(*arguments: object) -> SimpleNamespace:
+    """What `python -m chromae.frames` prints and returns, without a new process."""
+    out, err, status = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the module is imported already
+        patch.setattr(sys, "argv", ["frames", *map(str, arguments)])
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            try:
+                runpy.run_module("chromae.frames", run_name="__main__")
+            except SystemExit as end:
+                status = end.code if isinstance(end.code, int) else 1
+                print(end.code if isinstance(end.code, str) else "", file=err)
+    return SimpleNamespace(stdout=out.getvalue(), stderr=err.getvalue(), returncode=status)
+
+
+@pytest.mark.parametrize("arguments", [(), ("a folder",), ("a folder", "film.mp4", "12")])
+def test_the_command_says_what_it_wants(arguments):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert f"got {' '.join(arguments) or 'nothing'}, expected a folder of frames and the film" in done.stderr
+
+
+def test_the_command_names_a_folder_without_frames(tmp_path):
+    done = command(tmp_path / "none", tmp_path / "film.mp4")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"no frames (*.png) in {tmp_path / 'none'} to make film.mp4 of")
 
 
 def test_command_makes_a_missing_film(few, tmp_path):

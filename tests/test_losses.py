@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chromae import losses, unchecked
 from chromae.datasets import color_triplets, colors
 from chromae.losses import mse, reconstruction, reconstruction_and_triplet, triplet
 from chromae.models.color import ColorAutoencoder
@@ -43,7 +44,7 @@ def test_mse_is_the_mean_of_squares(pairs):
 
 
 def test_mse_does_not_broadcast():
-    with pytest.raises(ValueError, match=r"prediction has shape \(4, 3\).*target, \(3,\)"):
+    with unchecked(), pytest.raises(ValueError, match=r"prediction has shape \(4, 3\).*target, \(3,\)"):
         mse(torch.zeros(4, 3), torch.zeros(3))
 
 
@@ -65,3 +66,41 @@ def test_reconstruction_and_triplet_adds_its_terms(margin, weight):
     assert terms["mse"].item() == pytest.approx(error.item(), rel=1e-5)
     assert terms["triplet"].item() == pytest.approx(distance.item(), rel=1e-5)
     assert terms["loss"].item() == pytest.approx((error + weight * distance).item(), rel=1e-5)
+
+
+LOSSES = {
+    "mse": lambda a, b, c: losses.mse(a, b),
+    "triplet": losses.triplet,
+    "in-batch triplet": lambda a, b, c: losses.in_batch_triplet(a, b),
+    "InfoNCE": lambda a, b, c: losses.info_nce(a, b),
+    "InfoNCE of dot products": lambda a, b, c: losses.info_nce(a, b, normalize=False),
+    "alignment": lambda a, b, c: losses.alignment(a, b),
+    "uniformity": lambda a, b, c: losses.uniformity(a),
+    "bernoulli": lambda a, b, c: losses.bernoulli(a, b.sigmoid()),
+    "continuous bernoulli": lambda a, b, c: losses.continuous_bernoulli(a, b.sigmoid(), clip=1e-4),
+    "gaussian": lambda a, b, c: losses.gaussian(a, b, -1.5),
+    "kl": lambda a, b, c: losses.kl(a, b),
+    "spikiness": lambda a, b, c: losses.spikiness(a),
+    "expected error": lambda a, b, c: losses.expected_error(
+        a.view(4, 8, 16).softmax(0), b[:4, :3], c.view(-1)[:384].view(3, 8, 16)
+    ),
+    "gram": lambda a, b, c: losses.gram(a.view(2, 4, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+def test_mixed_precision_rounds_no_loss(loss):
+    inputs = torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = loss(*inputs)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, loss(*inputs))
+    assert loss(*inputs.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", [name for name in LOSSES if "ernoulli" not in name and name != "expected error"])
+def test_losses_of_halves_are_those_of_the_same_numbers(name):
+    inputs = torch.randn(3, 16, 32, generator=torch.Generator().manual_seed(0)).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = LOSSES[name](*inputs)
+    assert torch.equal(mixed, LOSSES[name](*inputs.float()))

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from chromae import metrics
 from chromae.metrics import circular_correlation, explained_variance
@@ -132,7 +133,7 @@ def test_retrieval_counts_neighbours_of_the_same_label(n, k, seed):
     assert torch.equal(metrics.neighbors(embeddings, k), nearest)
     expected = (labels[nearest] == labels[:, None]).double().mean().item()
     assert metrics.retrieval(embeddings, labels, k) == expected
-    assert metrics.retrieval(7 * embeddings, torch.zeros(n), k) == 1  # lengths do not matter
+    assert metrics.retrieval(7 * embeddings, torch.zeros_like(labels), k) == 1  # lengths do not matter
 
 
 def test_neighbors_wants_more_embeddings_than_neighbors():
@@ -151,6 +152,63 @@ class Halves(torch.nn.Module):
 def test_embed_reads_bytes_as_parts_of_255_a_few_rows_at_a_time():
     images = torch.arange(22, dtype=torch.uint8).view(11, 1, 1, 2)
     assert torch.equal(metrics.embed(Halves(), images, rows=4), images.flatten(1) / 255 / 2)
+
+
+def test_embed_takes_floats_as_they_are():
+    images = torch.rand(11, 1, 1, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(metrics.embed(Halves(), images, rows=4), images.flatten(1) / 2)
+
+
+def test_embed_keeps_the_shape_of_codes():
+    class Same(torch.nn.Module):
+        def encode(self, x):
+            return x
+
+    assert metrics.embed(Same(), torch.rand(5, 2, 3, 3), rows=2).shape == (5, 2, 3, 3)
+
+
+def test_codes_of_mixed_precision_have_neighbours():
+    random = torch.Generator().manual_seed(0)
+    codes, labels = torch.randn(40, 4, generator=random).bfloat16(), torch.arange(40) % 3
+    assert torch.equal(metrics.knn(codes, labels, codes, k=3), metrics.knn(codes.float(), labels, codes.float(), k=3))
+    assert torch.equal(metrics.neighbors(codes, 3), metrics.neighbors(codes.float(), 3))
+
+
+def test_mixed_precision_does_not_change_measures():
+    random = torch.Generator().manual_seed(0)
+    images, wide = torch.rand(20, 3, 4, 4, generator=random), torch.rand(9, 5000, generator=random)
+    plain = metrics.nearest_mse(images, images.flip(0) + 0.1), metrics.pca_errors(wide, wide, [2])
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = metrics.nearest_mse(images, images.flip(0) + 0.1), metrics.pca_errors(wide, wide, [2])
+        halves = metrics.nearest_mse(images.bfloat16(), images)
+    assert torch.equal(mixed[0], plain[0])
+    assert mixed[1] == plain[1]
+    assert halves.dtype == torch.float32
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers of float64 that any tensor made in the block holds."""
+
+    def __enter__(self):
+        self.numbers = 0
+        return super().__enter__()
+
+    def __torch_dispatch__(self, operation, types, arguments=(), named=None):
+        made = operation(*arguments, **(named or {}))
+        for tensor in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(tensor, torch.Tensor) and tensor.dtype == torch.float64:
+                self.numbers = max(self.numbers, tensor.numel())
+        return made
+
+
+def test_pca_errors_never_holds_all_examples_in_float64():
+    random = torch.Generator().manual_seed(0)
+    train, test = (torch.rand(n, 3, 2, 2, generator=random) for n in (500, 301))
+    with Largest() as largest:
+        found = metrics.pca_errors(train, test, [0, 2, 12], rows=40)
+    assert largest.numbers <= 40 * 12
+    assert found == pytest.approx(metrics.pca_errors(train, test, [0, 2, 12]), abs=1e-12)
+    assert found[12] == pytest.approx(0, abs=1e-12)
 
 
 @given(st.integers(1, 9), st.integers(1, 7), st.integers(0, 1000))

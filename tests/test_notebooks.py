@@ -1,20 +1,18 @@
 """The notebooks run from a bare clone, and are committed as a reader should find them."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-import sysconfig
 from itertools import pairwise
 
 import nbformat
 import pytest
 
-from chromae.settings import ROOT, data_folder
+from chromae.settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+# Tests of one notebook in one group: they share its run.
+GROUPED = [pytest.param(path, marks=pytest.mark.xdist_group(path.stem), id=path.stem) for path in NOTEBOOKS]
+EACH = pytest.mark.parametrize("path", GROUPED)
 
 
 def code_cells(notebook):
@@ -25,36 +23,26 @@ def outputs(notebook):
     return [output for cell in code_cells(notebook) for output in cell.outputs]
 
 
-def files(folder):
-    skipped = {"__pycache__", ".git"}
-    return {p.relative_to(folder): p.stat().st_mtime_ns for p in folder.rglob("*") if not skipped & set(p.parts)}
+@EACH
+def test_runs_in_the_fast_preset_from_a_bare_clone(path, executed):
+    run = executed(path.stem)
+    assert run.process.returncode == 0, run.process.stderr[-3000:]
+    notebook = nbformat.read(run.folder / path.name, as_version=4)
+    assert not [o for o in outputs(notebook) if o.output_type == "error" or o.get("name") == "stderr"]
 
 
 @EACH
-def test_runs_in_the_fast_preset_from_a_bare_clone(path, clone, tmp_path):
-    """With the requirements, without the package installed, from the notebook's own folder; writes to temp only."""
-    temp, executed = tmp_path / "temp", tmp_path / "executed"
-    temp.mkdir()
-    before = files(clone)
-    # The interpreter under the environment, with its libraries on the path but not its editable packages.
-    environment = os.environ | {
-        "CHROMAE_PRESET": "fast",
-        "PYTHONPATH": sysconfig.get_path("purelib"),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "TMPDIR": str(temp),
-        "TQDM_DISABLE": "1",
-        "CHROMAE_DATA": str(data_folder()),  # fetched once for all clones
-    }
-    command = [sys._base_executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", executed]
-    run = subprocess.run(
-        [*command, path.name], cwd=clone / "notebooks", env=environment, capture_output=True, text=True
-    )
-    assert run.returncode == 0, run.stderr[-3000:]
-    notebook = nbformat.read(executed / path.name, as_version=4)
-    assert not [o for o in outputs(notebook) if o.output_type == "error" or o.get("name") == "stderr"]
-    assert files(clone) == before
+def test_writes_to_a_temp_folder_of_its_own_only(path, executed):
+    run = executed(path.stem)
+    assert run.after == run.before
+    (made,) = (run.folder / "temp").glob("chromae-fast-*")
+    assert list((made / "images" / "frames" / path.stem).iterdir())
+    assert list((made / "images").glob("*.mp4"))
 
-    written = json.loads((temp / "chromae-fast" / "results" / f"{path.stem}.json").read_text())
+
+@EACH
+def test_makes_the_numbers_that_are_published(path, executed):
+    written = json.loads((executed(path.stem).folder / "results" / f"{path.stem}.json").read_text())
     published = json.loads((ROOT / "results" / f"{path.stem}.json").read_text())
     assert written["preset"] == "fast"
     assert written["metrics"].keys() == published["metrics"].keys()

@@ -91,3 +91,20 @@ def test_same_bits_in_double_precision():
             optimizer.step()
         pairs.append((parameters, optimizer))
     check_same(*pairs)
+
+
+def test_a_step_under_a_gradient_scaler_is_torchs():
+    """The scaler undoes its scaling before the step, and leaves out a step whose gradients overflowed."""
+
+    def train(kind):
+        parameter = torch.nn.Parameter(torch.ones(3))
+        optimizer = kind([parameter], lr=0.1)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        for factor in (1.0, torch.inf, 2.0):
+            optimizer.zero_grad()
+            scaler.scale((factor * parameter).sum()).backward()
+            scaler.step(optimizer)
+            scaler.update()
+        return parameter
+
+    assert torch.equal(train(Adam), train(torch_adam))

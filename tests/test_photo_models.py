@@ -1,11 +1,16 @@
 """The published autoencoder of photos and its variants: sizes, counts, what a number of the code sees."""
 
+import inspect
+
 import pytest
 import torch
+from beartype import beartype
+from jaxtyping import jaxtyped
 from torch import nn
 
 from chromae import losses, training
 from chromae.models import photos
+from chromae.models.autoencoder import Autoencoder
 
 VARIANTS = {
     "baseline": ({}, (16, 8, 8)),
@@ -81,7 +86,7 @@ def test_the_residual_net_goes_there_and_back(latent):
     assert model.encode(x).shape == (4, latent)
     assert model(x).shape == x.shape
     training.fit(model, x, losses.reconstruction, epochs=60, batch_size=4, lr=3e-3)
-    assert losses.mse(model(x), x) < 0.5 * (x - x.mean(0)).square().mean()
+    assert losses.mse(model(x), x) < 0.15 * (x - x.mean(0)).square().mean()
 
 
 def test_a_block_starts_as_the_identity_and_learns():
@@ -111,4 +116,17 @@ def test_blockwise_learns_more_than_its_start():
     model = photos.Blockwise(4, 8, width=16).start(x)
     before = losses.mse(model(x), x)
     training.fit(model, x, losses.reconstruction, epochs=100, batch_size=16, lr=3e-3)
-    assert losses.mse(model(x), x) < 0.9 * before
+    assert losses.mse(model(x), x) < 0.3 * before
+
+
+def test_signatures_say_the_shapes_that_go_through():
+    """Read by a type checker: maps as codes, pictures that are not square, other channels out than in."""
+    block, model = photos.Block(8), photos.small(inside=4, outside=2)
+    x = torch.rand(2, 4, 32, 32)
+    for method, argument in (
+        (photos.Block.forward, (block, torch.rand(2, 8, 5, 6))),
+        (Autoencoder.encode, (model, x)),
+        (Autoencoder.decode, (model, model.encode(x))),
+        (Autoencoder.forward, (model, x)),
+    ):
+        jaxtyped(typechecker=beartype)(inspect.unwrap(method))(*argument)

@@ -1,5 +1,7 @@
 """Own photos: every mode and rotation that a file may have, broken files, tiles there and back."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,40 @@ def test_a_cut_off_file_is_one_sentence(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match=r"photo.png could not be read as a picture: .*truncated"):
+        pictures.read(path)
+
+
+@pytest.mark.parametrize(
+    "name", ["photo.png", "photo.jpg", "photo.gif", "photo.tif", "photo.bmp", "photo.webp", "photo.dds"]
+)
+def test_whatever_is_wrong_with_a_file_it_is_one_sentence(tmp_path, name):
+    """Cut off anywhere, any bits flipped: a picture or a ValueError that names the file."""
+    path, rng = tmp_path / name, np.random.default_rng(0)
+    exif = {"exif": Image.Exif()} if name.endswith(("png", "jpg", "webp")) else {}
+    Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(path, **exif)
+    whole, told = path.read_bytes(), []
+    for turn in range(60):
+        content = bytearray(whole)
+        for place in rng.integers(0, min(len(whole), 200 if turn % 2 else len(whole)), 3).tolist():
+            content[place] ^= 1 << int(rng.integers(8))
+        path.write_bytes(content if turn % 3 else whole[: int(rng.integers(len(whole)))])
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                assert pictures.read(path).isfinite().all()
+        except ValueError as error:
+            told.append(str(error))
+    assert len(told) > 10
+    assert not [text for text in told if not text.startswith(f"{path} could not be read as a picture: ")]
+    assert not [text for text in told if "\n" in text]
+
+
+def test_a_format_that_pillow_knows_only_in_part_is_one_sentence(tmp_path):
+    path = tmp_path / "photo.dds"
+    Image.fromarray(COLORS).save(path)
+    content = bytearray(path.read_bytes())
+    content[80:84] = bytes(4)  # of which kind its pixels are
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"photo.dds could not be read as a picture: Unknown pixel format"):
         pictures.read(path)
 
 

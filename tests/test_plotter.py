@@ -101,6 +101,7 @@ def test_the_same_plot_is_the_same_file_and_whole_or_not_there(tmp_path):
     first, again = (plotter.save(made(), tmp_path / name).read_bytes() for name in ("a.svg", "b.svg"))
     assert first == again
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg"]
+    assert plotter.save(made(), str(tmp_path / "a.svg")).read_bytes() == first
 
 
 VPYPE = """
@@ -136,4 +137,4 @@ def test_bad_input_is_one_sentence():
     with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 to 1"):
         plotter.plot(blocks(), PALETTE[:2])
     with pytest.raises(ValueError, match=r"palette has values from 0 to 255, expected RGB in \[0, 1\]"):
-        plotter.plot(blocks(), 255 * (PALETTE > 0.5))
+        plotter.plot(blocks(), 255 * (PALETTE > 0.5).float())

@@ -2,15 +2,18 @@
 
 import json
 import math
+import os
+import re
+import runpy
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from chromae import results, settings
+from chromae import files, results, settings
 
 README = settings.ROOT / "README.md"
-no_full_disk = pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 
 
 @pytest.fixture
@@ -71,16 +74,17 @@ def test_write_publishes_the_schema(tmp_path, monkeypatch):
 
 def test_write_keeps_the_earlier_file_if_a_value_is_no_json(tmp_path):
     path = results.write_json(tmp_path / "a.json", {"x": 1})
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="record cannot be written as JSON"):
         results.write_json(path, {"x": torch.zeros(1)})
     assert json.loads(path.read_text()) == {"x": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
-@no_full_disk
-def test_write_keeps_the_earlier_file_on_a_full_disk(tmp_path):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_write_keeps_the_earlier_file_on_a_full_disk(tmp_path, monkeypatch):
     path = results.write_json(tmp_path / "a.json", {"x": 1})
-    (tmp_path / "a.json.part").symlink_to("/dev/full")
+    monkeypatch.setattr(files.secrets, "token_hex", lambda size: "full")
+    path.with_name(f"{files._stem(path)}{os.getpid()}-full.part").symlink_to("/dev/full")
     with pytest.raises(OSError, match="No space left on device"):
         results.write_json(path, {"x": 2})
     assert json.loads(path.read_text()) == {"x": 1}
@@ -147,7 +151,7 @@ def test_compare_names_the_numbers_that_differ(published, tmp_path):
     again = json.loads((published / "01_topic.json").read_text())
     again |= {"preset": "standard", "versions": {"torch": "9.9"}}
     results.write_json(published / "01_topic.json", again)
-    assert results.compare(published, published) == ["01_topic: 2 of 2 numbers as published"]
+    assert results.compare(published, published) == (["01_topic: 2 of 2 numbers as published"], 0)
 
     other = tmp_path / "again"
     other.mkdir()
@@ -155,14 +159,107 @@ def test_compare_names_the_numbers_that_differ(published, tmp_path):
     again["device"] = "cuda (some card)"
     results.write_json(other / "01_topic.json", again)
     results.write_json(other / "11_mine.json", again)  # not published, so not compared
-    assert results.compare(other, published) == [
+    lines = [
         "01_topic: 1 of 2 numbers as published"
         " (here standard, cuda (some card), torch 9.9; there standard, cpu (x86_64), torch 9.9)",
         "  mse is 0.031, published is 0.0275",
     ]
+    assert results.compare(str(other), str(published)) == (lines, 0)  # another device explains them
+
+
+@pytest.fixture
+def pair(published, tmp_path):
+    """Makes the results of another run, on the same machine, with these metrics."""
+
+    def run(**metrics):
+        record = json.loads((published / "01_topic.json").read_text())
+        record |= {"preset": "standard", "versions": {"torch": "9.9"}}
+        results.write_json(published / "01_topic.json", record)
+        record["metrics"] = {name: results.metric(value, "") for name, value in metrics.items()}
+        results.write_json(tmp_path / "again" / "01_topic.json", record)
+        return results.compare(tmp_path / "again", published)
+
+    return run
+
+
+def test_compare_sees_numbers_that_are_no_longer_made(pair):
+    """And new ones, which no published number contradicts."""
+    lines, unexplained = pair(mse=0.0275, fresh=3)
+    assert lines == [
+        "01_topic: 1 of 3 numbers as published",
+        "  colors is no longer made, published is 12345",
+        "  fresh is 3, was not published",
+    ]
+    assert unexplained == 1
+
+
+def test_compare_counts_numbers_that_nothing_explains(pair):
+    assert pair(mse=0.0276, colors=12346)[1] == 2
+    assert pair(mse=0.0275, colors=12345)[1] == 0
+    assert pair(mse=0.0275 * (1 + 1e-7), colors=12345)[1] == 0
+
+
+def test_numbers_that_are_none_are_the_same_again(pair, published):
+    record = json.loads((published / "01_topic.json").read_text())
+    record["metrics"] = {"mse": results.metric(math.nan, "")}
+    results.write_json(published / "01_topic.json", record)
+    assert pair(mse=math.nan)[1] == 0
+    assert pair(mse=1)[1] == 1
+
+
+def test_compare_counts_records_that_do_not_say_which_code_made_them(pair, published):
+    for name, record in {"a": {"code": {}}, "b": {}, "c": {"x": 1}}.items():
+        results.write_json(published / "studies" / "01_topic" / f"{name}.json", record)
+    lines, unexplained = pair(mse=0.0275, colors=12345)
+    assert lines[1:] == ["2 of 3 records were made before their code was noted"]
+    assert unexplained == 0
+
+
+@pytest.mark.parametrize(("mse", "status"), [(0.0275, 0), (0.0276, 1)])
+def test_the_command_fails_if_a_number_differs_for_no_reason(pair, published, monkeypatch, capsys, mse, status):
+    pair(mse=mse, colors=12345)
+    repository = published / "repository"
+    repository.mkdir()
+    (repository / "results").symlink_to(published)
+    monkeypatch.setattr(settings, "ROOT", repository)
+    monkeypatch.setattr(sys, "argv", ["results", str(published / "again")])
+    if status:
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_path(results.__file__, run_name="__main__")
+        assert re.fullmatch(r"numbers that differ on the same [^\n]*: 1, so the code changed", str(ended.value))
+    else:
+        runpy.run_path(results.__file__, run_name="__main__")
+    assert capsys.readouterr().out.startswith("01_topic: ")
 
 
 def test_compare_wants_results(published, tmp_path):
     empty = tmp_path / "empty"
     with pytest.raises(FileNotFoundError, match=r"no results in .*empty to compare with those in .*: run `make` first"):
         results.compare(empty, published)
+
+
+@pytest.mark.parametrize("text", ["", '{"a": 1', '{"a": 1}}', "{'a': 1}", "\udcff"])
+def test_broken_json_is_one_sentence(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(results.Broken, match=rf"^{path} is broken, for it is no JSON \([^\n]*\): restore [^\n]*$"):
+        results.read_json(path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "7", "null", '"a"'])
+def test_other_json_is_one_sentence(tmp_path, text):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"^{path} holds a \w+, expected a record: move it elsewhere$") as raised:
+        results.read_json(str(path))
+    assert not isinstance(raised.value, results.Broken)
+    assert path.read_text() == text
+
+
+def test_paths_may_be_strings(published):
+    shown = results.fill("<!--= 01_topic seconds --><!--/-->", str(published))
+    assert shown == "<!--= 01_topic seconds -->61<!--/-->"
+    path = results.write_json(str(published / "new" / "a.json"), {"x": 1})
+    assert results.read_json(path) == {"x": 1}
+    options = {"data": "", "device": torch.device("cpu"), "seconds": 1, "metrics": {}}
+    assert results.write(str(published), "02_topic", **options) == published / "02_topic.json"

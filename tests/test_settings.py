@@ -36,11 +36,21 @@ def test_device_override(monkeypatch):
     assert settings.device() == torch.device("cpu")
 
 
-def test_device_without_an_override(monkeypatch):
+@pytest.mark.parametrize(
+    ("there", "rank", "taken"),
+    [(None, None, "cpu"), ("cuda", None, "cuda"), ("cuda", "3", "cuda:3"), ("xpu", None, "xpu"), ("mps", None, "cpu")],
+)
+def test_device_without_an_override(monkeypatch, there, rank, taken):
+    """On machines with one accelerator or another: Apple's, which lacks float64, is left alone unless asked for."""
     monkeypatch.delenv("CHROMAE_DEVICE", raising=False)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
-    found = torch.accelerator.current_accelerator(check_available=True)
-    assert settings.device() == (found or torch.device("cpu"))
+    if rank:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    set_to = []
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: there and torch.device(there))
+    monkeypatch.setattr(torch.accelerator, "set_device_index", set_to.append)
+    assert settings.device() == torch.device(taken)
+    assert set_to == ([int(rank)] if rank else [])
 
 
 @pytest.mark.parametrize("name", ["toaster", "cuda:99", "meta", "-1"])
@@ -59,9 +69,26 @@ def test_other_devices_have_no_bf16():
     assert settings.has_bf16("meta") is False
 
 
-def test_cpu_tells_whether_it_has_bf16():
-    assert isinstance(settings.has_bf16("cpu"), bool)
-    assert settings.has_bf16(torch.device("cpu")) == settings.has_bf16("cpu")
+@pytest.mark.parametrize(
+    ("told", "has"),
+    [
+        ({}, False),
+        ({"avx512_bf16": False, "amx_bf16": False}, False),
+        ({"avx2": True, "avx512_f": True}, False),
+        ({"avx512_bf16": True}, True),
+        ({"amx_bf16": True, "avx512_bf16": False}, True),
+        ({"bf16": True, "cpu_name": "an ARM"}, True),
+    ],
+)
+def test_cpu_tells_whether_it_has_bf16(monkeypatch, told, has):
+    """And mixed precision follows it: only where products in bfloat16 pay, and only if it is asked for."""
+    monkeypatch.setattr(settings, "_cpu", lambda: told)
+    for name in ("cpu", torch.device("cpu")):
+        assert settings.has_bf16(name) is has
+        for wanted in (True, False):
+            with settings.mixed_precision(name, wanted):
+                product = torch.ones(2, 2) @ torch.ones(2, 2)
+            assert product.dtype == (torch.bfloat16 if has and wanted else torch.float32)
 
 
 def test_a_seed_fixes_what_torch_draws():
@@ -95,32 +122,69 @@ def test_one_thread_ends_with_an_error():
     assert torch.get_num_threads() == 2
 
 
-def places(monkeypatch, tmp_path, preset):
+def places(monkeypatch, tmp_path, preset, publish=None):
     """The folders of a notebook, with the repository and the temp folder both moved below `tmp_path`."""
     temp, repository = tmp_path / "temp", tmp_path / "repository"
     temp.mkdir()
     repository.mkdir()
+    monkeypatch.delenv("CHROMAE_RESULTS", raising=False)
+    monkeypatch.delenv("CHROMAE_PUBLISH", raising=False)
+    if publish is not None:
+        monkeypatch.setenv("CHROMAE_PUBLISH", publish)
     monkeypatch.setenv("CHROMAE_PRESET", preset)
     monkeypatch.setattr(tempfile, "tempdir", str(temp))
     monkeypatch.setattr(settings, "ROOT", repository)
     return temp, repository, settings.folders("01_topic")
 
 
-def test_fast_writes_only_below_the_temp_folder(monkeypatch, tmp_path):
-    temp, repository, made = places(monkeypatch, tmp_path, "fast")
+@pytest.mark.parametrize("publish", [None, "films", "all"])
+def test_fast_writes_only_below_the_temp_folder(monkeypatch, tmp_path, publish):
+    temp, repository, made = places(monkeypatch, tmp_path, "fast", publish)
     assert all(folder.is_relative_to(temp) for folder in made)
-    assert all(folder.is_dir() for folder in (made.images, made.frames, made.results))
+    assert all(folder.is_dir() for folder in made[:4])
     assert list(repository.iterdir()) == []
 
 
+def test_every_fast_process_has_a_folder_of_its_own(monkeypatch, tmp_path):
+    """Not even the records of another fast run are found again; within a process the folders stay the same."""
+    temp, _, made = places(monkeypatch, tmp_path, "fast")
+    assert settings.folders("02_other").images == made.images
+    settings._fresh_folder.cache_clear()  # as in another process
+    assert settings.folders("01_topic").studies != made.studies
+    assert len(list(temp.iterdir())) == 2
+    assert {oct(folder.stat().st_mode & 0o777) for folder in temp.iterdir()} <= {oct(0o700), oct(0o777)}  # on Windows
+
+
 @pytest.mark.parametrize("preset", ["standard", "full"])
-def test_other_presets_write_to_the_repository(monkeypatch, tmp_path, preset):
-    temp, repository, made = places(monkeypatch, tmp_path, preset)
-    below = ("images", "images/frames/01_topic", "results", "results/studies/01_topic", "results/weights")
-    assert made == tuple(repository / name for name in below)
-    assert all(folder.is_dir() for folder in made[:3])
-    assert not any(folder.exists() for folder in made[3:])  # made by the runs that fill them
+@pytest.mark.parametrize(
+    ("publish", "films", "shown", "kept"),
+    [
+        (None, "build/", "build/", "build/"),
+        ("", "build/", "build/", "build/"),
+        ("films", "", "build/", "build/"),
+        ("all", "", "", "results/"),
+    ],
+)
+def test_a_run_by_hand_publishes_nothing(monkeypatch, tmp_path, preset, publish, films, shown, kept):
+    """`make` publishes its films, `make notebooks` everything."""
+    temp, repository, made = places(monkeypatch, tmp_path, preset, publish)
+    assert {name: path.relative_to(repository).as_posix() for name, path in made._asdict().items()} == {
+        "images": f"{shown}images",
+        "films": f"{films}images",
+        "frames": f"{films}images/frames/01_topic",
+        "results": f"{shown}results",
+        "studies": f"{kept}studies/01_topic",
+        "weights": f"{kept}weights" + ("/full" if preset == "full" else ""),  # no preset reads another's
+    }
+    assert all(folder.is_dir() for folder in (made.images, made.films, made.frames, made.results))
+    assert not any(folder.exists() for folder in (made.studies, made.weights))  # made by the runs that fill them
     assert list(temp.iterdir()) == []
+
+
+def test_publishing_something_else_is_one_sentence(monkeypatch, tmp_path):
+    with pytest.raises(ValueError, match=r"^CHROMAE_PUBLISH is 'everything', expected films, all or nothing$"):
+        places(monkeypatch, tmp_path, "standard", "everything")
+    assert list((tmp_path / "repository").iterdir()) == []
 
 
 def test_folders_may_exist_already(monkeypatch, tmp_path):
@@ -130,13 +194,29 @@ def test_folders_may_exist_already(monkeypatch, tmp_path):
     assert (made.images / "kept.png").exists()
 
 
-def test_results_can_lie_elsewhere(monkeypatch, tmp_path):
-    monkeypatch.setenv("CHROMAE_PRESET", "standard")
-    monkeypatch.setenv("CHROMAE_RESULTS", str(tmp_path / "results"))
-    made = settings.folders("01_color_autoencoder")
-    assert made.results == tmp_path / "results"
-    assert made.results.is_dir()
-    assert made.images == settings.ROOT / "images"
+@pytest.mark.parametrize("preset", settings.PRESETS)
+def test_results_can_lie_elsewhere(monkeypatch, tmp_path, preset):
+    _, _, made = places(monkeypatch, tmp_path, preset)
+    monkeypatch.setenv("CHROMAE_RESULTS", str(tmp_path / "my results"))
+    elsewhere = settings.folders("01_topic")
+    assert elsewhere == made._replace(results=tmp_path / "my results")
+    assert elsewhere.results.is_dir()
+
+
+def test_what_is_not_there_is_found_where_it_is_published(monkeypatch, tmp_path):
+    _, repository, made = places(monkeypatch, tmp_path, "standard")
+    published = repository / "results" / "weights" / "a.safetensors"
+    assert settings.find(made.weights / "a.safetensors") == made.weights / "a.safetensors"
+    published.parent.mkdir(parents=True)
+    published.touch()
+    assert settings.find(str(made.weights / "a.safetensors")) == published
+    assert settings.left_by_hand(published) is None
+    made.weights.mkdir(parents=True)
+    (made.weights / "a.safetensors").touch()
+    assert settings.find(made.weights / "a.safetensors") == made.weights / "a.safetensors"
+    assert settings.left_by_hand(published) == made.weights / "a.safetensors"
+    assert settings.find(tmp_path / "elsewhere") == tmp_path / "elsewhere"
+    assert settings.left_by_hand(tmp_path / "elsewhere") is None
 
 
 def test_data_can_be_shared_between_clones(monkeypatch, tmp_path):

@@ -103,6 +103,18 @@ def test_a_seed_fixes_factors_and_pictures_and_chunks_do_not_matter():
     torch.testing.assert_close(images[17:18], alone)
 
 
+def test_accelerators_draw_the_same_pictures_without_counting_kinds():
+    made = shapes.factors(60, seeded(4), kinds=shapes.KINDS)
+    drawn = shapes._draw_all(made, torch.empty(60, 3, 32, 32))
+    assert torch.equal(drawn, shapes.draw(made, 32))
+
+
+def test_colors_are_looked_at_on_a_cpu_even_if_trusted():
+    made = shapes.factors(2, seeded(0))
+    with pytest.raises(ValueError, match=r"color has values from .* to 1.5, expected RGB"):
+        shapes.draw(made._replace(color=torch.full((2, 3), 1.5)), trusted=True)
+
+
 @pytest.mark.parametrize("kind", shapes.KINDS)
 def test_angles_cover_a_turn_of_the_symmetry_once(kind):
     made = shapes.factors(1, seeded(0), kinds=[kind], radius=(0.3, 0.3))
@@ -147,7 +159,7 @@ def test_the_command_saves_what_it_is_told_and_says_what_it_wants(tmp_path):
     files = sorted(path.name for path in (tmp_path / "set").iterdir())
     assert files == ["00000.png", "00001.png", "factors.npz"]
     wrong = subprocess.run([*command[:-1], "many"], capture_output=True, text=True)
-    assert wrong.returncode == 1
+    assert wrong.returncode == 2
     assert "expected a folder and how many shapes" in wrong.stderr
     assert "Traceback" not in wrong.stderr
 
@@ -164,6 +176,59 @@ def test_files_hold_pictures_and_factors(tmp_path):
         assert file["latents_values"].shape == (3, len(names))
         assert file["latents_values"][:, names.index("radius")] == pytest.approx(made.radius.numpy())
         assert file["kinds"][file["latents_classes"]].tolist() == ["star"] * 3
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_an_interrupted_set_is_resumed(tmp_path, monkeypatch):
+    made, whole, broken = shapes.factors(600, seeded(0)), tmp_path / "whole", tmp_path / "broken"
+    shapes.save(made, str(whole), size=8)
+    drawn, draw_bytes = [], shapes.draw_bytes
+
+    def interrupted(some, size):
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        drawn.append(len(some.kind))
+        return draw_bytes(some, size)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shapes, "draw_bytes", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            shapes.save(made, broken, size=8)
+    assert not (broken / "factors.npz").exists()
+    (broken / ".00599-1.part").write_bytes(b"half")  # of one that was killed
+    (broken / "00511.png").unlink()
+    drawn.clear()
+    monkeypatch.setattr(shapes, "draw_bytes", lambda some, size: drawn.append(len(some.kind)) or draw_bytes(some, size))
+    shapes.save(made, broken, size=8)
+    assert drawn == [256, 88], "what is there is not drawn again"
+    assert contents(broken) == contents(whole)
+
+
+@pytest.mark.parametrize("size", [8, 16])
+def test_another_set_takes_the_place_of_the_one_before(tmp_path, size):
+    """Nothing of the earlier one is left, of whatever seed and size it was; what else lies there stays."""
+    alone, folder = tmp_path / "alone", tmp_path / "folder"
+    shapes.save(shapes.factors(2, seeded(1)), alone, size=8)
+    shapes.save(shapes.factors(5, seeded(0)), folder, size=size)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="size is 7"):
+        shapes.save(shapes.factors(2, seeded(1)), folder, size=7)
+    assert len(contents(folder)) == 7
+    shapes.save(shapes.factors(2, seeded(1)), folder, size=8)
+    assert contents(folder) == contents(alone) | {"notes.txt": b"mine"}
+
+
+def test_other_pictures_are_not_taken_for_shapes(tmp_path):
+    alone = tmp_path / "alone"
+    shapes.save(shapes.factors(2, seeded(1)), alone, size=8)
+    for name in ("00001.png", "00009.png"):
+        (tmp_path / name).write_bytes(b"mine")
+    shapes.save(shapes.factors(2, seeded(1)), tmp_path, size=8)
+    assert (tmp_path / "00001.png").read_bytes() == (alone / "00001.png").read_bytes()
+    assert (tmp_path / "00009.png").read_bytes() == b"mine"
 
 
 def test_bad_input_is_one_sentence():

@@ -1,5 +1,6 @@
 """Studies: one record a run, read and not run again; what a kill leaves is whole."""
 
+import contextlib
 import json
 import os
 import signal
@@ -8,9 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from chromae import study
+from chromae import settings, study, weights
 
 
 def square(x, seed):
@@ -170,3 +173,244 @@ def test_values_and_metrics_of_records(tmp_path):
     assert mirrored["n"] == 4
     assert mirrored["spread"] == study.metric(records, "square", "points")["spread"] > 0
     assert mirrored["preset"] == "standard"
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    """The same name, the same record and the same arguments as Python's."""
+    given = []
+
+    def noted(x, sizes, seed):
+        given.append((x, sizes, seed))
+        return {"x": x}
+
+    cases = [{"x": np.float64(0.5), "sizes": [np.int64(3), np.int32(4)]}]
+    records = study.run(noted, cases, np.arange(2), tmp_path, jobs=1)
+    assert given == [(0.5, [3, 4], 0), (0.5, [3, 4], 1)]
+    assert {type(number) for x, sizes, seed in given for number in (x, *sizes, seed)} == {float, int}
+    assert sorted(path.stem for path in tmp_path.iterdir()) == ["seed=0_sizes=3x4_x=0.5", "seed=1_sizes=3x4_x=0.5"]
+    assert study.run(noted, [{"x": 0.5, "sizes": [3, 4]}], [0, 1], tmp_path, jobs=1) == records
+    assert len(given) == 2
+    assert study.name({"flag": np.bool_(True), "x": np.float32(0.5)}) == "flag=True_x=0.5"
+
+
+def test_seeds_may_be_drawn_from_an_iterator(tmp_path):
+    records = study.run(square, CASES, iter([0, 1]), str(tmp_path), jobs=1)
+    assert [record["metrics"]["square"] for record in records] == [4, 5, 25, 26]
+
+
+def test_a_record_of_another_preset_is_another_run(tmp_path, monkeypatch):
+    """Its name says which, and what it says is what is in it."""
+    (standard,) = study.run(square, [{"x": 2}], [0], tmp_path, jobs=1)
+    monkeypatch.setenv("CHROMAE_PRESET", "full")
+    (full,) = study.run(lambda x, seed: {"square": -1}, [{"x": 2}], [0], tmp_path, jobs=1)
+    assert (standard["metrics"]["square"], full["metrics"]["square"]) == (4, -1)
+    assert full["preset"] == "full"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["seed=0_x=2.json", "seed=0_x=2_preset=full.json"]
+    os.replace(tmp_path / "seed=0_x=2_preset=full.json", tmp_path / "seed=0_x=2.json")
+    monkeypatch.delenv("CHROMAE_PRESET")
+    with pytest.raises(ValueError, match=r"seed=0_x=2.json holds a run of preset full, expected standard: remove it"):
+        study.run(square, [{"x": 2}], [0], tmp_path, jobs=1)
+
+
+def test_long_names_end_with_a_hash(tmp_path):
+    cases = [{"x": 2, "note": "é" * 300 + end} for end in "ab"]
+    records = study.run(lambda x, note, seed: {"x": len(note)}, cases, [0], tmp_path, jobs=1)
+    assert [record["arguments"]["note"][-1] for record in records] == ["a", "b"]
+    assert {len(path.stem.encode()) <= 200 for path in tmp_path.iterdir()} == {True}
+    assert study.name({"note": "n" * 195}) == "note=" + "n" * 195  # what fits stays as it is
+
+
+def test_names_that_differ_in_case_alone_are_refused(tmp_path):
+    """Some disks take them for one file: in one call, or one after the other."""
+    run, said = (lambda by, seed: {"x": 1}), "by=Adam_seed=0 and by=adam_seed=0, expected names that differ in more"
+    with pytest.raises(ValueError, match=said):
+        study.run(run, [{"by": "Adam"}, {"by": "adam"}], [0], tmp_path, jobs=1)
+    assert list(tmp_path.iterdir()) == []
+    study.run(run, [{"by": "Adam"}], [0], tmp_path, jobs=1)
+    with pytest.raises(ValueError, match=said):
+        study.run(run, [{"by": "adam"}], [0], tmp_path, jobs=1)
+
+
+def test_records_say_which_code_made_them(tmp_path, capsys):
+    """Other code is told in one line, but its runs stay; records from before say nothing."""
+
+    def make(factor):
+        def run(x, seed):
+            return {"x": factor * x}
+
+        return run
+
+    first = study.run(make(2), CASES, [0], tmp_path, jobs=1)
+    assert {"run", "factor"} <= first[0]["code"].keys()
+    assert study.run(make(2), CASES, [0], tmp_path, jobs=1) == first
+    assert capsys.readouterr().out == ""
+    (tmp_path / "seed=0_x=5.json").unlink()
+    both = study.run(make(3), CASES, [0], tmp_path, jobs=1)
+    assert [record["metrics"]["x"] for record in both] == [4, 15]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"1 of 2 records of {tmp_path.name} were made by other code (changed since: factor)")
+    old = {key: value for key, value in first[0].items() if key not in ("code", "checksum")}
+    (tmp_path / "seed=0_x=2.json").write_text(json.dumps(old))
+    assert study.run(make(3), CASES, [0], tmp_path, jobs=1)[0] == old
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("damage", ["half", "empty", "no text", "a flipped bit"])
+def test_a_broken_record_is_moved_aside_and_made_anew(tmp_path, capsys, damage):
+    (record,) = study.run(square, [{"x": 2}], [0], tmp_path, jobs=1)
+    path = tmp_path / "seed=0_x=2.json"
+    whole = path.read_bytes()
+    path.write_bytes(
+        {
+            "half": whole[: len(whole) // 2],
+            "empty": b"",
+            "no text": b"\xff" + whole,
+            "a flipped bit": whole.replace(b'"square": 4.0', b'"square": 5.0'),
+        }[damage]
+    )
+    broken = path.read_bytes()
+    assert broken != whole
+    again = study.run(square, [{"x": 2}], [0], tmp_path, jobs=1)
+    assert again[0]["metrics"] == record["metrics"]
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{path} is broken")
+    assert (tmp_path / "seed=0_x=2.json.broken").read_bytes() == broken
+    assert json.loads(path.read_text())["metrics"] == {"square": 4}
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '{"a": 1}', "7", '{"arguments": {"x": 2, "seed": 0}}'])
+def test_a_foreign_file_stays_where_it_is(tmp_path, text):
+    path = tmp_path / "seed=0_x=2.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=rf"^{path} [^\n]*: move it elsewhere$"):
+        study.run(square, [{"x": 2}, {"x": 3}], [0], tmp_path, jobs=1)
+    assert [each.read_text() for each in tmp_path.iterdir()] == [text]
+
+
+def test_runs_by_hand_read_published_records_and_write_beside_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    published, mine = (tmp_path / top / "studies" / "01_topic" for top in ("results", "build"))
+    study.run(square, CASES, [0], published, jobs=1)
+    before = {path: path.read_bytes() for path in published.iterdir()}
+    records = study.run(square, [*CASES, {"x": 7}], [0], mine, jobs=1)
+    assert [record["metrics"]["square"] for record in records] == [4, 25, 49]
+    assert [path.name for path in mine.iterdir()] == ["seed=0_x=7.json"]
+    broken = published / "seed=0_x=2.json"
+    broken.write_text("{")
+    study.run(square, CASES, [0], mine, jobs=1)  # made anew, and the published one left for its owner to see
+    assert capsys.readouterr().out.startswith(f"{broken} is broken")
+    assert broken.read_text() == "{"
+    assert sorted(path.name for path in mine.iterdir()) == ["seed=0_x=2.json", "seed=0_x=7.json"]
+    assert {path: path.read_bytes() for path in published.iterdir() if path != broken} == {
+        path: text for path, text in before.items() if path != broken
+    }
+
+
+def test_what_a_run_by_hand_left_is_published_if_the_code_is_the_same(tmp_path, monkeypatch):
+    """With the weights that the run saved; other code runs anew."""
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    published, mine = (tmp_path / top / "studies" / "01_topic" for top in ("results", "build"))
+    kept, left = (tmp_path / top / "weights" / "net.safetensors" for top in ("results", "build"))
+    calls = []
+    note = calls.append  # a list that a function reads would be a part of its code
+
+    def make(factor, folder):
+        def run(x, seed):
+            note(factor)
+            weights.save(torch.nn.Linear(1, factor), folder / "net.safetensors")
+            return {"x": factor * x}
+
+        return run
+
+    study.run(make(2, left.parent), [{"x": 2}], [0], mine, jobs=1)
+    assert not published.exists()
+    (record,) = study.run(make(2, kept.parent), [{"x": 2}], [0], published, jobs=1)
+    assert calls == [2]
+    assert record["weights"] == ["net.safetensors"]
+    assert (published / "seed=0_x=2.json").exists()
+    assert kept.read_bytes() == left.read_bytes()
+
+    (published / "seed=0_x=2.json").unlink()
+    (record,) = study.run(make(3, kept.parent), [{"x": 2}], [0], published, jobs=1)
+    assert calls == [2, 3]
+    assert record["metrics"]["x"] == 6
+    weights.load(torch.nn.Linear(1, 3), kept)
+    left.unlink()  # a record without its weights is not enough
+    (published / "seed=0_x=2.json").unlink()
+    study.run(make(2, kept.parent), [{"x": 2}], [0], published, jobs=1)
+    assert calls == [2, 3, 2]
+
+
+INTERRUPTED = """
+import sys
+from pathlib import Path
+from joblib.externals.loky.backend import context
+from chromae import datasets, losses, study, training, weights
+from chromae.models.color import ColorAutoencoder
+
+folder, jobs = Path(sys.argv[1]), int(sys.argv[2])
+
+def run(x, seed):
+    if x == 0:
+        return {"loss": 0.0}
+    def note(epoch, model, history):
+        (folder / f"{x}.begun").touch()
+    model, checkpoint = ColorAutoencoder(), folder / f"{x}.pt"
+    kept = {"checkpoint": checkpoint} if x == 2 else {}
+    options = {"epochs": 100_000, "epoch_size": 100, "callback": note, **kept}
+    history = training.fit(model, datasets.colors, losses.reconstruction, **options)
+    weights.save(model, folder / f"{x}.safetensors")
+    checkpoint.unlink(missing_ok=True)
+    return {"loss": history["loss"][-1]}
+
+if __name__ == "__main__":
+    context.set_start_method("fork", force=True)  # workers that need not import torch again
+    study.run(run, [{"x": x} for x in range(3)], [0], folder / "records", jobs=jobs)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals as POSIX has them")
+@pytest.mark.parametrize(("jobs", "group"), [(1, False), (2, False), (2, True)])
+def test_an_interrupted_study_publishes_no_half_trained_run(tmp_path, jobs, group):
+    """A real SIGINT: to this process, as a notebook's stop button sends it, or to its workers as well, as Ctrl-C does.
+
+    What is finished stays; the runs in flight leave no record and no weights, and their checkpoint.
+    """
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    environment = os.environ | {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+    process = subprocess.Popen(
+        [sys.executable, script, tmp_path, str(jobs)], env=environment, start_new_session=True, stderr=subprocess.PIPE
+    )
+    try:
+        begun = ["1.begun", "2.begun"][:jobs]
+        while not all((tmp_path / name).exists() for name in ["records/seed=0_x=0.json", *begun]):
+            assert process.poll() is None
+            time.sleep(0.02)
+        (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=20)[1].decode()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in said
+    assert [path.name for path in (tmp_path / "records").iterdir()] == ["seed=0_x=0.json"]
+    assert list(tmp_path.glob("*.safetensors")) == []
+    assert (tmp_path / "2.pt").exists() == (jobs == 2)
+
+
+def test_inside_a_study_an_interrupt_goes_on(tmp_path):
+    seen = []
+
+    def run(x, seed):
+        seen.append(settings.in_study.get())
+        if x == 5:
+            raise KeyboardInterrupt
+        return {"x": x}
+
+    with pytest.raises(KeyboardInterrupt):
+        study.run(run, CASES, [0], tmp_path, jobs=1)
+    assert seen == [True, True]
+    assert settings.in_study.get() is False
+    assert [path.name for path in tmp_path.iterdir()] == ["seed=0_x=2.json"]

@@ -1,16 +1,21 @@
 """`fit`: what it computes, what it logs, and how it stops."""
 
+import contextlib
 import math
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn.utils import parameters_to_vector
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from chromae import settings, training
+import chromae
+from chromae import progress, settings
 from chromae.datasets import colors
 from chromae.losses import mse, reconstruction
 from chromae.models.color import ColorAutoencoder
@@ -396,7 +401,7 @@ def test_ctrl_c_in_the_validation_leaves_terms_of_equal_length():
     assert len(history["loss"]) == len(history["val_loss"])
 
 
-LONG = training.LOOK_EVERY + 30
+LONG = progress.LOOK_EVERY + 30
 
 
 @pytest.mark.parametrize(
@@ -404,8 +409,8 @@ LONG = training.LOOK_EVERY + 30
     [
         ("loss", 5, 1, 1, 1),
         ("loss", 5, 3, 4, 4),
-        ("loss", LONG, 2, training.LOOK_EVERY, training.LOOK_EVERY),
-        ("loss", LONG, 2, training.LOOK_EVERY + 17, training.LOOK_EVERY + 17),
+        ("loss", LONG, 2, progress.LOOK_EVERY, progress.LOOK_EVERY),
+        ("loss", LONG, 2, progress.LOOK_EVERY + 17, progress.LOOK_EVERY + 17),
         ("weight", 5, 2, 3, 4),  # the weights after step 3 are what breaks the loss of step 4
         ("weight", 5, 2, 5, 5),  # no later step shows it
         ("weight", LONG, 2, LONG, LONG),
@@ -420,3 +425,122 @@ def test_nan_names_the_step_and_goes_back_an_epoch(how, steps, epoch, broken, na
     fit(shorter, data, reconstruction, epochs=epoch - 1, batch_size=4)
     assert torch.equal(weights(model), weights(shorter))
     assert not model.training
+
+
+@pytest.mark.parametrize("draw", [torch.rand_like, torch.randn_like])
+@pytest.mark.parametrize("data", [colors, some_colors(2000)], ids=["sample", "tensor"])
+def test_what_an_objective_draws_is_not_what_the_data_were_drawn_from(draw, data):
+    drawn, made = [], []
+
+    def noted(model, batch):
+        drawn.append(draw(batch))
+        made.append(batch)
+        return reconstruction(model, batch)
+
+    size = {"epoch_size": 2000} if callable(data) else {}
+    fit(ColorAutoencoder(), data, noted, epochs=2, batch_size=200, **size)
+    assert not any(torch.equal(a, b) for a, b in zip(drawn, made, strict=True))
+    flat = torch.stack([torch.cat(drawn).flatten(), torch.cat(made).flatten()])
+    assert abs(torch.corrcoef(flat)[0, 1]) < 4 / flat.shape[1] ** 0.5  # four standard errors of independent numbers
+
+
+def test_the_global_random_state_is_left_as_it_was():
+    model = ColorAutoencoder()
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    first = torch.rand(1)
+    fit(model, colors, reconstruction, epochs=2, epoch_size=20)
+    assert torch.equal(torch.cat([first, torch.rand(1)]), expected)
+
+
+def test_numpy_numbers_are_numbers(tmp_path):
+    path, numbers = tmp_path / "run.pt", {"lr": np.float64(0.01), "seed": np.int64(3), "batch_size": np.int32(4)}
+    plain = {name: value.item() for name, value in numbers.items()}
+    history = fit(make(), some_colors(10), reconstruction, epochs=2, **plain)
+    assert fit(make(), some_colors(10), reconstruction, epochs=np.int64(2), checkpoint=path, **numbers) == history
+    assert fit(make(), some_colors(10), reconstruction, epochs=2, checkpoint=path, **plain) == history  # and resumes
+
+
+def test_a_bare_loss_and_terms_that_are_plain_numbers():
+    expected = fit(make(), some_colors(10), reconstruction, epochs=2, batch_size=4)
+    bare = fit(make(), some_colors(10), lambda model, batch: mse(model(batch), batch), epochs=2, batch_size=4)
+    assert bare == expected
+
+    def counted(model, batch):
+        return reconstruction(model, batch) | {"examples": len(batch), "half": 0.5}
+
+    history = fit(make(), some_colors(10), counted, epochs=2, batch_size=4)
+    assert history["loss"] == expected["loss"]
+    assert history["half"] == pytest.approx([0.5, 0.5])
+    assert history["examples"] == pytest.approx([3.6, 3.6])  # of batches of 4, 4 and 2, by examples
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        (torch.nn.ReLU(), {}, "model is a ReLU without parameters"),
+        (make(), {"objective": lambda model, batch: {"mse": mse(model(batch), batch)}}, "returned mse, expected"),
+        (make(), {"objective": lambda model, batch: batch.mean()}, "does not depend on model's parameters"),
+        (make(), {"epoch_size": 5}, "epoch_size is 5, expected None"),
+    ],
+    ids=["no parameters", "no loss", "no gradient", "epoch size"],
+)
+def test_what_cannot_be_trained_is_said_in_one_sentence(model, options, said):
+    options = {"objective": reconstruction, "epochs": 1} | options
+    with pytest.raises(ValueError, match=rf"^[^\n]*{said}[^\n]*$"):
+        fit(model, some_colors(10), **options)
+
+
+@pytest.mark.parametrize("guarded", ["checkpoint", "study", "neither"])
+def test_an_interrupt_goes_on_where_a_half_trained_model_would_be_taken_for_a_trained_one(tmp_path, guarded):
+    def interrupt(epoch, model, history):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    def train(**options):
+        return fit(make(), some_colors(10), reconstruction, epochs=5, callback=interrupt, **options)
+
+    if guarded == "neither":
+        assert len(train()["loss"]) == 2
+        return
+    before = settings.in_study.set(guarded == "study")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(**({"checkpoint": tmp_path / "run.pt"} if guarded == "checkpoint" else {}))
+    finally:
+        settings.in_study.reset(before)
+
+
+def test_the_first_step_checks_signatures_and_the_others_do_not():
+    """A wrong shape is named at the first step; what the others cost is the plain call."""
+    checks = []
+
+    def noted(model, batch):
+        checks.append(chromae._checking)
+        return reconstruction(model, batch)
+
+    fit(make(), some_colors(10), noted, epochs=2, batch_size=4)
+    assert checks == [True] + [False] * 5
+    assert chromae._checking
+    with pytest.raises(ValueError, match=r"^losses\.mse: target is a tensor of float32 of shape \(4, 1\)[^\n]*$"):
+        fit(make(), some_colors(10), lambda model, x: {"loss": mse(model(x), x[:, :1])}, epochs=1, batch_size=4)
+    assert chromae._checking
+
+
+def test_a_look_is_one_transfer():
+    """However many terms and weights there are: each transfer waits for the device."""
+    copies = []
+
+    class Counting(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if function is torch.ops.aten._to_copy.default and (kwargs or {}).get("device") == torch.device("cpu"):
+                copies.append(function)
+            return function(*args, **(kwargs or {}))
+
+    with FakeTensorMode(), Counting():
+        parameters = [nn.Parameter(torch.rand(3, 3, device="cuda")) for _ in range(5)]
+        steps = [{name: torch.rand(2, device="cuda") for name in "abc"} for _ in range(4)]
+        with contextlib.suppress(DataDependentOutputException):  # whether all weights are finite: it has no data
+            progress.fetch(steps, parameters)
+    assert len(copies) == 1

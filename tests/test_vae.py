@@ -135,3 +135,28 @@ def test_iwae_in_mixed_precision_stays_within_hundredths_of_a_nat():
         bounds.append(metrics.iwae(model, rows[:32], losses.bernoulli, samples=200, bf16=bf16).mean().item())
     assert bounds[1] == pytest.approx(bounds[0], abs=0.05)
     assert bounds[1] != bounds[0] or not settings.has_bf16("cpu")
+
+
+def test_mixed_precision_leaves_posterior_noise_and_latents_in_float32():
+    torch.manual_seed(0)
+    x = torch.rand(64, 1, 4, 4)
+    model = vae.VAE(dense.encoder((1, 4, 4), [32], 2 * 4), dense.decoder(4, [32], (1, 4, 4)))
+    decoded = []
+    model.decoder.register_forward_pre_hook(lambda _module, inputs: decoded.append(inputs[0]))
+    with torch.autocast("cpu", torch.bfloat16):
+        mean, log_variance = model.posterior(x)
+        torch.manual_seed(1)
+        vae.negative_elbo(losses.bernoulli)(model, x)
+    torch.manual_seed(1)
+    torch.testing.assert_close(decoded[0], mean + torch.exp(log_variance / 2) * torch.randn(64, 4))
+    assert mean.dtype == log_variance.dtype == decoded[0].dtype == torch.float32
+
+
+@pytest.mark.parametrize("rows", [1, 64, 199])
+def test_iwae_asks_for_no_more_rows_than_it_may(rows):
+    model, x, exact = ppca()
+    asked = []
+    for part in (model.encoder, model.decoder):
+        part.register_forward_pre_hook(lambda _module, inputs: asked.append(len(inputs[0])))
+    torch.testing.assert_close(metrics.iwae(model, x, likelihood, samples=3, rows=rows), exact)
+    assert max(asked) == rows

@@ -3,7 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Generator, Tensor
+
+from chromae import gave
+from chromae.kinds import Count, Natural, Seed
 
 Batch = Tensor | tuple[Tensor, ...]
 Sample = Callable[[int, Generator], Batch]
@@ -12,13 +16,21 @@ RANK_STRIDE = 1_000_000_007  # far apart seeds for the processes of one run
 
 
 def batches(
-    data: Batch | Sample, size: int, batch_size: int, seed: int, device: torch.device, rank: int = 0, workers: int = 1
+    data: Batch | Sample,
+    size: Natural,
+    batch_size: Count,
+    seed: Seed,
+    device: torch.device,
+    rank: Natural = 0,
+    workers: Count = 1,
 ) -> Iterator[tuple[int, float, Batch]]:
     """(index of the first example, this process's share, batch) over one epoch, all of it following from `seed`.
 
     Process `rank` of `workers` takes every `workers`-th example of a batch; of a batch with fewer examples than
-    processes, every process takes all.
+    processes, every process takes all. Raises ValueError for data of another size.
     """
+    if not callable(data) and length(data) != size:
+        raise ValueError(f"size is {size}, but data holds {length(data)} examples")
     generator = Generator(device)
     if callable(data):
         generator.manual_seed(seed + RANK_STRIDE * rank)
@@ -30,24 +42,30 @@ def batches(
         mine = range(start + rank, stop, workers) if split else range(start, stop)
         share = len(mine) / (stop - start) if split else 1 / workers
         if callable(data):
-            yield start, share, data(len(mine), generator)
+            yield start, share, gave("data", data(len(mine), generator), Batch)
         else:
             yield start, share, take(data, order[mine.start : mine.stop : mine.step])
 
 
-def take(data: Batch, index: Tensor | slice) -> Batch:
-    """The examples at `index`; uint8 becomes float32 in [0, 1]."""
+def take(data: Batch, index: Int[Tensor, " k"] | Bool[Tensor, " n"] | slice) -> Batch:
+    """The examples at `index`; uint8 becomes float32 in [0, 1]. Raises ValueError for an index that they lack."""
     if isinstance(data, tuple):
         return tuple(take(tensor, index) for tensor in data)
-    return data[index] / 255 if data.dtype == torch.uint8 else data[index]
+    try:
+        return data[index] / 255 if data.dtype == torch.uint8 else data[index]
+    except IndexError as error:
+        raise ValueError(f"index does not fit data of shape {tuple(data.shape)} ({error})") from error
 
 
 def length(data: Batch) -> int:
-    """The number of examples."""
-    return len(data[0] if isinstance(data, tuple) else data)
+    """The number of examples. Raises ValueError for a tensor without an axis of them."""
+    first = data[0] if isinstance(data, tuple) else data
+    if first.ndim == 0:
+        raise ValueError("data has shape (), expected examples along its first axis")
+    return len(first)
 
 
-def check(name: str, data: Batch | Sample, device: torch.device, epoch_size: int | None = None) -> int:
+def check(name: str, data: object, device: torch.device, epoch_size: int | None = None) -> int:
     """The number of examples in an epoch of `data`; ValueError, in one sentence about `name`, if it cannot be used."""
     if callable(data) and name == "validation":
         raise ValueError("validation is a function, expected tensors: the same examples after every epoch")
@@ -71,8 +89,10 @@ def check(name: str, data: Batch | Sample, device: torch.device, epoch_size: int
             )
         if tensor.device != device:
             raise ValueError(f"{name} is on {tensor.device}, expected the model's device, {device}")
-        if tensor.is_floating_point():
+        if tensor.is_floating_point() and tensor.numel():
             low, high = (value.item() for value in tensor.aminmax())
             if not (low >= 0 and high <= 1):
                 raise ValueError(f"{name} has values from {low:g} to {high:g}, expected floats in [0, 1], or uint8")
+    if epoch_size not in (None, length(data)):
+        raise ValueError(f"epoch_size is {epoch_size}, expected None, for {name} has {length(data)} examples an epoch")
     return length(data)

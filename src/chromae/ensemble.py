@@ -1,12 +1,13 @@
 """Many copies of a tiny model trained at once: spreads over seeds for little more than the cost of one run."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
 
-from chromae import settings
+from chromae import gave, settings, takes
+from chromae.kinds import Seed
 
 
 class Ensemble(nn.Module):
@@ -17,12 +18,14 @@ class Ensemble(nn.Module):
     for it sees one norm for all. Raises ValueError for models with buffers, such as batch norm's.
     """
 
-    def __init__(self, make_model: Callable[[], nn.Module], seeds: Sequence[int]):
+    def __init__(self, make_model: Callable[[], nn.Module], seeds: Sequence[Seed]):
         super().__init__()
+        if not seeds:
+            raise ValueError("seeds is empty, expected one or more")
         members = []
         for seed in seeds:
             settings.seed_everything(seed)
-            members.append(make_model())
+            members.append(gave("make_model", make_model(), nn.Module))
         if buffers := [name for name, _ in members[0].named_buffers()]:
             raise ValueError(f"make_model makes models with buffers ({', '.join(buffers)}), expected parameters only")
         self.stacked = copy.deepcopy(members[0])
@@ -36,23 +39,32 @@ class Ensemble(nn.Module):
 
         Each input's first axis runs over the members, unless `shared`: then all members get the same inputs.
         """
+        if isinstance(function, nn.Module) or not takes(function, 1 + len(inputs)):
+            raise ValueError(f"function is {function}, expected one of a member and {len(inputs)} inputs")
+        for number, one in enumerate(inputs if not shared else ()):
+            if one.shape[:1] != (self.size,):
+                raise ValueError(f"inputs[{number}] has shape {tuple(one.shape)}, expected {self.size} members first")
 
         def call(parameters: dict[str, Tensor], *inputs: Tensor):
-            return torch.func.functional_call(bound, parameters, inputs)
+            result = torch.func.functional_call(bound, parameters, inputs)
+            return gave("function", result, Tensor | Mapping[str, Tensor] | tuple[Tensor, ...])
 
         bound = _Bound(self.stacked, function)
         axes = (0, *[None if shared else 0] * len(inputs))
-        return torch.func.vmap(call, in_dims=axes)(dict(bound.named_parameters()), *inputs)
+        # What a member draws at random, such as dropout, is its own.
+        return torch.func.vmap(call, in_dims=axes, randomness="different")(dict(bound.named_parameters()), *inputs)
 
     def member(self, index: int) -> nn.Module:
-        """One member as a model of its own; its weights are a copy."""
+        """One member as a model of its own; its weights are a copy. Raises ValueError for a number that none has."""
+        if not -self.size <= index < self.size:
+            raise ValueError(f"index is {index}, expected 0 to {self.size - 1}")
         model = copy.deepcopy(self.stacked)
         for owner in model.modules():
             for name, value in list(owner.named_parameters(recurse=False)):
                 setattr(owner, name, nn.Parameter(value.detach()[index].clone()))
         return model
 
-    def objective(self, objective: Callable) -> Callable:
+    def objective(self, objective: Callable[[nn.Module, Tensor], Mapping[str, Tensor] | Tensor]) -> Callable:
         """An objective of single models as one of this ensemble: its terms hold one value per member."""
         return lambda ensemble, batch: ensemble.map(objective, batch)
 

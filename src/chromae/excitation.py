@@ -17,7 +17,8 @@ from timm.data import ImageNetInfo
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet_Weights
 
-from chromae import losses, training, transforms
+from chromae import gave, losses, training, transforms
+from chromae.kinds import Count, Finite, Natural, Positive, Seed
 from chromae.models.conv import fold_norms
 from chromae.models.palette import PaletteImage
 
@@ -42,7 +43,7 @@ class Classifier(nn.Module):
         if isinstance(name, int):
             if 0 <= name < len(self.classes):
                 return name
-            raise ValueError(f"class {name} is unknown, expected a number from 0 to {len(self.classes) - 1}")
+            raise ValueError(f"class {name} is unknown, expected a number from 0 to {len(self.classes) - 1}, or a name")
         found = [i for i, names in enumerate(self.classes) if name in (names, *names.split(", "))]
         if not found:
             every = [one for names in self.classes for one in names.split(", ")]
@@ -95,12 +96,12 @@ def logit(classifier: Classifier, name: str | int) -> Answer:
     return lambda images: classifier(images)[:, index]
 
 
-def channel(classifier: Classifier, layer: str, index: int) -> Answer:
+def channel(classifier: Classifier, layer: str, index: Natural) -> Answer:
     """The mean activation of a channel of a layer, such as "blocks.4.1" of `classifier.network`."""
     return lambda images: _channel(classifier, layer, index, images).mean((1, 2))
 
 
-def neuron(classifier: Classifier, layer: str, index: int) -> Answer:
+def neuron(classifier: Classifier, layer: str, index: Natural) -> Answer:
     """The activation in the middle of a channel."""
 
     def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
@@ -151,7 +152,7 @@ def style(classifier: Classifier, layers: Sequence[str], image: Float[Tensor, "3
 
 def activations(
     classifier: Classifier, layers: Sequence[str], images: Float[Tensor, "n 3 height width"]
-) -> list[Float[Tensor, "n channels rows columns"]]:
+) -> list[Float[Tensor, "n _ _ _"]]:
     """What some layers give for these pictures, in one pass. Raises ValueError for a layer that the network has not."""
     with contextlib.ExitStack() as stack:
         seen = [stack.enter_context(watching(classifier.network, layer)) for layer in layers]
@@ -185,15 +186,15 @@ def watching(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
 def excite(
     image: PaletteImage,
     answer: Answer,
-    steps: int = 200,
-    views: int = 4,
-    lr: float = 0.1,
-    spiky: float = 0.0,
+    steps: Count = 200,
+    views: Count = 4,
+    lr: Positive = 0.1,
+    spiky: Finite = 0.0,
     ramp: bool = True,
     see: Callable[[Tensor, Tensor], Tensor] = transforms.seen_again,
     callback: Callable[[int, nn.Module, dict], None] | None = None,
     checkpoint: str | Path | None = None,
-    seed: int = 0,
+    seed: Seed = 0,
 ) -> dict[str, list]:
     """Change a picture until it excites `answer` most, over `views` of it a step; its history, a step an entry.
 
@@ -203,7 +204,8 @@ def excite(
     """
 
     def objective(image: PaletteImage, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:
-        excited = answer(see(image.relaxed(), uniform)).mean()
+        seen = gave("see", see(image.relaxed(), uniform), Float[Tensor, "_ _ _ _"])
+        excited = gave("answer", answer(seen), Float[Tensor, " _"]).mean()
         undecided = losses.spikiness(image.logits())
         weight = spiky * image.progress if ramp else spiky
         return {"loss": weight * undecided - excited, "answer": excited, "spikiness": undecided}

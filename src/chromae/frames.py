@@ -4,7 +4,10 @@
 newer than its frames is kept.
 """
 
+import contextlib
 import os
+import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,6 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from chromae import files
+from chromae.kinds import Natural
 
 FPS = 24
 # To an even size, then to colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers.
@@ -27,20 +31,31 @@ COLOR_CHAIN = (
 )
 
 
-def clear(folder: Path) -> Path:
-    """An empty folder for frames: made if missing, frames of an earlier run removed. Returns it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in [*folder.glob("*.png"), *folder.glob("*.part")]:
-        old.unlink()
-    return folder
+def clear(folder: str | Path) -> Path:
+    """A new, empty folder for the frames of one run, hidden beside `folder`, whose place it takes when it is filmed.
+
+    Two runs that film the same clip at once never mix, and until a run is filmed, the frames of the one before stay.
+    What processes that ended left unfilmed is removed. Raises NotADirectoryError if there is a file of that name.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, expected a folder for frames or a free name")
+    for left in folder.parent.glob(".*-*-*"):
+        if (run := _run(left)) and run[0] == folder and not _lives(run[1]):
+            shutil.rmtree(left, ignore_errors=True)
+    made = _beside(folder)
+    made.mkdir(parents=True)
+    return made
 
 
-def save(image: UInt8[np.ndarray, "height width 3"], folder: Path, number: int) -> Path:
+def save(image: UInt8[np.ndarray, "height width 3"], folder: str | Path, number: Natural) -> Path:
     """Write one frame as `folder`/0001.png, to a temporary name first; returns its path.
 
     Raises OSError, in one sentence, if it cannot be written (a full disk); the frames before it stay.
     """
-    path = folder / f"{number:04d}.png"
+    if image.size == 0:
+        raise ValueError(f"image has shape {image.shape}, expected one pixel or more")
+    path = Path(folder) / f"{number:04d}.png"
     try:
         with files.replacing(path) as part:
             Image.fromarray(np.asarray(image)).save(part, format="png", compress_level=1)
@@ -51,44 +66,133 @@ def save(image: UInt8[np.ndarray, "height width 3"], folder: Path, number: int) 
     return path
 
 
-def film(folder: Path, path: Path, fps: int = FPS) -> Path:
-    """Make an MP4 (H.264, yuv420p, BT.709, even size) of the frames in a folder, in the order of their names.
+def settle(folder: str | Path) -> Path:
+    """Put a run's folder, made by `clear`, in the place of the run's before it; returns that place.
 
-    The rate is noted in the folder, so that the command makes the same film again.
-    The system's ffmpeg is used, else the one that imageio-ffmpeg carries; IMAGEIO_FFMPEG_EXE names another.
-    Raises FileNotFoundError without frames, ValueError for frames of several sizes, RuntimeError if ffmpeg is
-    missing or fails; the frames and an earlier film stay as they were.
+    Frames of the run before are removed, whatever else lay beside them stays. Another folder stays where it is.
     """
-    frames = sorted(folder.glob("*.png"))
+    run = _run(Path(folder))
+    if run is None:
+        return Path(folder)
+    place, _ = run
+    while Path(folder).exists():
+        before = _beside(place)
+        with contextlib.suppress(FileNotFoundError):
+            place.rename(before)
+            for path in before.iterdir():
+                if path.suffix not in (".png", ".part") and path.name != "fps":
+                    path.rename(Path(folder) / path.name)
+            shutil.rmtree(before, ignore_errors=True)
+        try:
+            Path(folder).rename(place)
+        except OSError:
+            if not place.exists():  # else another run was settled in between: in its turn it gives way
+                raise
+    return place
+
+
+def film(folder: str | Path, path: str | Path, fps: int = FPS) -> Path:
+    """Make an MP4 (H.264, yuv420p, BT.709, even size) of the frames in a folder, in the order of their numbers.
+
+    The rate is noted in the folder, so that the command makes the same film again; then the folder is settled.
+    The ffmpeg that IMAGEIO_FFMPEG_EXE names is tried first, then the one that imageio-ffmpeg carries, then the
+    system's. If none can make the film, a sentence says so and how to make it later, and the run goes on: its frames
+    and an earlier film stay. Returns the film's path.
+    Raises FileNotFoundError without frames, ValueError for those of several sizes, that cannot be read or that change.
+    """
+    try:
+        encode(folder, path, fps)
+    except RuntimeError as error:
+        print(error)
+    settle(folder)
+    return Path(path)
+
+
+def encode(folder: str | Path, path: str | Path, fps: int = FPS) -> None:
+    """As `film`, but the folder stays where it is, and RuntimeError, in one sentence, says why there is no film."""
+    folder, path = Path(folder), Path(path)
+    run = _run(folder)
+    if run and not folder.exists():  # it was filmed before
+        folder, run = run[0], None
+    if fps < 1:
+        raise ValueError(f"fps is {fps}, expected 1 frame a second or more")
+    frames = sorted((frame for frame in folder.glob("*.png") if not frame.name.startswith(".")), key=_number)
     if not frames:
         raise FileNotFoundError(
             f"no frames (*.png) in {folder} to make {path.name} of: run the notebook that draws them"
         )
+    failed, same = [], folder.stat().st_ino
     try:
         with files.replacing(folder / "fps") as part:
             part.write_text(f"{fps}\n")
-        with files.replacing(path) as part:
-            _encode(frames, fps, part)
-    except (RuntimeError, OSError) as error:
-        raise RuntimeError(
-            f"{path.name} was not made, its {len(frames)} frames stay in {folder}: with a working ffmpeg "
-            f"(`pip install imageio-ffmpeg` brings one), `make animations` films them ({error})"
-        ) from error
-    return path
+        for ffmpeg in _encoders():
+            try:
+                with files.replacing(path) as part:
+                    _pipe(frames, fps, part, ffmpeg)
+                    if folder.stat().st_ino != same:
+                        raise ValueError(f"{folder} was given other frames while it was filmed: film it again")
+                return
+            except (RuntimeError, OSError) as error:
+                failed.append(f"{ffmpeg}: {error}")
+    except OSError as error:
+        failed.append(str(error))
+    stay = run[0] if run else folder
+    raise RuntimeError(
+        f"{path.name} was not made, its {len(frames)} frames stay in {stay}: with a working ffmpeg "
+        f"(`pip install imageio-ffmpeg` brings one), `python -m chromae.frames {stay} {path}` films them "
+        f"({'; '.join(failed) or 'there is no ffmpeg'})"
+    )
+
+
+def _beside(folder: Path) -> Path:
+    """A name beside a folder that no other run has, with this process in it."""
+    return folder.with_name(f".{folder.name}-{os.getpid()}-{secrets.token_hex(4)}")
+
+
+def _run(folder: Path) -> tuple[Path, int] | None:
+    """The folder whose place a run's takes, and the process that fills it; None for one that `clear` did not make."""
+    found = re.fullmatch(r"\.(.+)-(\d+)-[0-9a-f]{8}", folder.name)
+    return found and (folder.with_name(found[1]), int(found[2]))
+
+
+def _lives(process: int) -> bool:
+    if os.name == "nt":  # where to ask would end it
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
+def _number(frame: Path) -> list[str | int]:
+    """What frames are sorted by: numbers in their names count as numbers, so that 9999 comes before 10000."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", frame.stem)]
+
+
+def _encoders() -> list[str]:
+    """The ffmpegs of this machine, in the order in which they are tried."""
+    carried = sorted(map(str, Path(imageio_ffmpeg.__file__).with_name("binaries").glob("ffmpeg-*")))
+    found = [os.environ.get("IMAGEIO_FFMPEG_EXE"), *carried, shutil.which("ffmpeg")]
+    return list(dict.fromkeys(filter(None, found)))
 
 
 def _read(frame: Path) -> UInt8[np.ndarray, "height width 3"]:
-    with Image.open(frame) as image:
-        return np.asarray(image.convert("RGB"))
+    try:
+        with Image.open(frame) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # Pillow has many for broken files
+        raise ValueError(f"{frame} could not be read as a picture ({error}): draw the frames again") from error
 
 
-def _encode(frames: list[Path], fps: int, path: Path) -> None:
+def _pipe(frames: list[Path], fps: int, path: Path, ffmpeg: str) -> None:
     """Pipe frames into ffmpeg. Its exit status counts, which imageio's own writer does not look at."""
     height, width, _ = _read(frames[0]).shape
-    ffmpeg = os.environ.get("IMAGEIO_FFMPEG_EXE") or shutil.which("ffmpeg") or imageio_ffmpeg.get_ffmpeg_exe()
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
     target = ["-c:v", "libx264", "-crf", "23", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
-    command = [ffmpeg, "-y", "-v", "error", *source, "-vf", COLOR_CHAIN, *target, "-f", "mp4", str(path)]
+    command = [ffmpeg, "-y", "-v", "error", *source, "-vf", COLOR_CHAIN, *target, "-f", "mp4", str(path.absolute())]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         try:
@@ -107,14 +211,28 @@ def _encode(frames: list[Path], fps: int, path: Path) -> None:
         log.seek(0)
         said = " ".join(log.read().decode(errors="replace").split())
     if status:
-        raise RuntimeError(f"ffmpeg ended with status {status}: {said or 'it gave no reason'}")
+        raise RuntimeError(f"ended with status {status}, {said or 'it gave no reason'}")
 
 
-if __name__ == "__main__":
-    source, target = map(Path, sys.argv[1:])
+def _main(arguments: list[str]) -> None:
+    if len(arguments) != 2:
+        print(
+            f"got {' '.join(arguments) or 'nothing'}, expected a folder of frames and the film to make of it",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    source, target = map(Path, arguments)
     newest = max((frame.stat().st_mtime for frame in source.glob("*.png")), default=0)
     if target.exists() and newest <= target.stat().st_mtime:
         target.touch()
-    else:
-        noted = source / "fps"
-        print(film(source, target, int(noted.read_text()) if noted.exists() else FPS))
+        return
+    try:
+        noted = (source / "fps").read_text().strip() if (source / "fps").exists() else ""
+        encode(source, target, int(noted) if noted.isdecimal() and int(noted) else FPS)
+    except (OSError, RuntimeError, ValueError) as error:
+        sys.exit(str(error))
+    print(target)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -4,14 +4,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from chromae.kinds import Natural
 
-def linear(start: Float[Tensor, " d"], end: Float[Tensor, " d"], steps: int) -> Float[Tensor, "steps d"]:
+
+def linear(start: Float[Tensor, " d"], end: Float[Tensor, " d"], steps: Natural) -> Float[Tensor, "steps d"]:
     """Points at equal distances on the line from `start` to `end`, both included."""
     t = torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)[:, None]
     return start + t * (end - start)
 
 
-def spherical(start: Float[Tensor, " d"], end: Float[Tensor, " d"], steps: int) -> Float[Tensor, "steps d"]:
+def spherical(start: Float[Tensor, " d"], end: Float[Tensor, " d"], steps: Natural) -> Float[Tensor, "steps d"]:
     """Points at equal angles on the arc around the origin from `start` to `end`, both included.
 
     Slerp (Shoemake 1985; for latents White, https://arxiv.org/abs/1609.04468). Samples of a high-dimensional
@@ -29,7 +31,7 @@ def spherical(start: Float[Tensor, " d"], end: Float[Tensor, " d"], steps: int) 
 
 
 def plane(
-    origin: Float[Tensor, " d"], right: Float[Tensor, " d"], up: Float[Tensor, " d"], size: int
+    origin: Float[Tensor, " d"], right: Float[Tensor, " d"], up: Float[Tensor, " d"], size: Natural
 ) -> Float[Tensor, "points d"]:
     """A size × size grid over the plane through three points, row by row, for a mosaic.
 

@@ -1,6 +1,7 @@
 """Losses: pure functions of tensors, and the objectives that `training.fit` minimises.
 
 An objective is `objective(model, batch) -> dict[str, Tensor]`; its "loss" entry is minimised, all are logged.
+Losses compute in float32 whatever mixed precision hands over; `mse` needs no help, for autocast itself sees to it.
 """
 
 import math
@@ -9,6 +10,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from chromae.kinds import Positive
+from chromae.models.kinds import Coder
+from chromae.numeric import in_float32
 
 
 def mse(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
@@ -23,6 +28,7 @@ def mse(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) ->
     return F.mse_loss(prediction, target)
 
 
+@in_float32
 def triplet(
     anchor: Float[Tensor, "n d"],
     positive: Float[Tensor, "n d"],
@@ -39,6 +45,7 @@ def triplet(
     return F.relu(near - far + margin).mean()
 
 
+@in_float32
 def in_batch_triplet(
     anchor: Float[Tensor, "n d"], positive: Float[Tensor, "n d"], margin: float = 0.3, hard: bool = False
 ) -> Float[Tensor, ""]:
@@ -49,14 +56,17 @@ def in_batch_triplet(
     """
     distances = torch.cdist(*_normalised(anchor, positive), compute_mode="donot_use_mm_for_euclid_dist")
     near = distances.diagonal()[:, None]
-    others = ~torch.eye(len(anchor), dtype=torch.bool, device=anchor.device)
     if hard:
-        return F.relu(near[:, 0] - distances.masked_fill(~others, torch.inf).amin(1) + margin).mean()
-    return F.relu(near - distances + margin)[others].mean()
+        own = torch.eye(len(anchor), dtype=torch.bool, device=anchor.device)
+        return F.relu(near[:, 0] - distances.masked_fill(own, torch.inf).amin(1) + margin).mean()
+    # A mask would wait for the device. After the first of the diagonal come n − 1 times n others and one of it again.
+    excess = F.relu(near - distances + margin).flatten()[1:].unflatten(0, (len(anchor) - 1, -1))[:, :-1]
+    return excess.flatten().mean()
 
 
+@in_float32
 def info_nce(
-    anchor: Float[Tensor, "n d"], positive: Float[Tensor, "n d"], temperature: float = 0.1, normalize: bool = True
+    anchor: Float[Tensor, "n d"], positive: Float[Tensor, "n d"], temperature: Positive = 0.1, normalize: bool = True
 ) -> Float[Tensor, ""]:
     """InfoNCE in nats: cross-entropy of finding each anchor's positive among those of the batch; ln n is chance.
 
@@ -71,20 +81,27 @@ def info_nce(
     return F.cross_entropy(similarity, torch.arange(len(anchor), device=anchor.device))
 
 
+@in_float32
 def alignment(anchor: Float[Tensor, "n d"], positive: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
     """Mean squared distance of L2-normalised pairs, in [0, 4]; 0 is best (https://arxiv.org/abs/2005.10242, eq. 2)."""
     anchor, positive = _normalised(anchor, positive)
     return (anchor - positive).square().sum(1).mean()
 
 
+@in_float32
 def uniformity(embeddings: Float[Tensor, "n d"], t: float = 2.0) -> Float[Tensor, ""]:
     """log of the mean over pairs of exp(−t · squared distance), L2-normalised: 0 for a point, lower is more uniform.
 
     The same paper, eq. 3. For t = 2 and many points it goes down to −1.57 on a circle and −3.9 in 128 dimensions.
     Raises ValueError for fewer than two embeddings.
     """
+    device = embeddings.device
+    if len(embeddings) < 2:
+        raise ValueError(f"embeddings has {len(embeddings)} rows, expected 2 or more: one lies apart from none")
     embeddings, _ = _normalised(embeddings, embeddings)
-    return torch.pdist(embeddings).square().mul(-t).exp().mean().log()
+    if device.type == "mps":  # which has no pdist
+        embeddings = embeddings.cpu()
+    return torch.pdist(embeddings).square().mul(-t).exp().mean().log().to(device)
 
 
 def _normalised(anchor: Tensor, positive: Tensor) -> tuple[Tensor, Tensor]:
@@ -96,20 +113,22 @@ def _check_pairs(anchor: Tensor, positive: Tensor) -> None:
     if anchor.shape != positive.shape:
         raise ValueError(f"positive has shape {tuple(positive.shape)}, expected that of anchor, {tuple(anchor.shape)}")
     if len(anchor) < 2:
-        raise ValueError(f"got a batch of {len(anchor)}, expected 2 pairs or more: each is the others' negative")
+        raise ValueError(f"anchor has {len(anchor)} rows, expected 2 pairs or more: each is the others' negative")
 
 
-def bernoulli(logits: Float[Tensor, "n *shape"], x: Float[Tensor, "n *shape"]) -> Float[Tensor, " n"]:
+@in_float32
+def bernoulli(logits: Float[Tensor, "n d *shape"], x: Float[Tensor, "n d *shape"]) -> Float[Tensor, " n"]:
     """Negative log-likelihood of each image under independent Bernoulli pixels, in nats, summed over pixels.
 
     −Σ x log σ(η) + (1 − x) log(1 − σ(η)) with η the logits: binary cross-entropy. Only for x in {0, 1} is it the
     likelihood of anything; for greys in between its minimum, the entropy of x, is not zero.
     """
-    return F.binary_cross_entropy_with_logits(_float(logits), x, reduction="none").flatten(1).sum(1)
+    return F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
 
 
+@in_float32
 def continuous_bernoulli(
-    logits: Float[Tensor, "n *shape"], x: Float[Tensor, "n *shape"], clip: float | None = None
+    logits: Float[Tensor, "n d *shape"], x: Float[Tensor, "n d *shape"], clip: float | None = None
 ) -> Float[Tensor, " n"]:
     """Negative log-likelihood of each image, pixels in [0, 1], under the continuous Bernoulli, in nats, summed.
 
@@ -117,7 +136,6 @@ def continuous_bernoulli(
     https://arxiv.org/abs/1907.06845, eq. 4 to 8, with λ = σ(η)). `clip` keeps λ in [clip, 1 − clip]: likelihoods
     compare only at equal clip and equal dequantisation.
     """
-    logits = _float(logits)
     if clip is not None:
         if not 0 < clip < 0.5:
             raise ValueError(f"clip is {clip}, expected None or a probability in (0, 0.5)")
@@ -126,6 +144,7 @@ def continuous_bernoulli(
     return (continuous_bernoulli_log_partition(logits) - x * logits).flatten(1).sum(1)
 
 
+@in_float32
 def continuous_bernoulli_log_partition(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """A(η) = log((e^η − 1)/η), the log-partition function, = max(η, 0) + log((1 − e^(−|η|))/|η|), exact for every η.
 
@@ -151,6 +170,7 @@ class _LogPartition(torch.autograd.Function):
         return gradient * continuous_bernoulli_mean(*ctx.saved_tensors)
 
 
+@in_float32
 def continuous_bernoulli_mean(logits: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """μ(η) = A′(η) = 1/(1 − e^(−η)) − 1/η in (0, 1): the picture to show, where σ(η) is the mode of another density."""
     near = logits.abs() < 0.5
@@ -161,6 +181,7 @@ def continuous_bernoulli_mean(logits: Float[Tensor, "*shape"]) -> Float[Tensor, 
     return torch.where(near, series, -1 / torch.expm1(-safe) - 1 / safe)
 
 
+@in_float32
 def continuous_bernoulli_logits(mean: Float[Tensor, "*shape"], steps: int = 60) -> Float[Tensor, "*shape"]:
     """η with μ(η) = mean, for means in (0, 1): by bisection, which needs no luck. The inverse of the mean."""
     low, high = torch.full_like(mean, -1e6), torch.full_like(mean, 1e6)
@@ -171,27 +192,25 @@ def continuous_bernoulli_logits(mean: Float[Tensor, "*shape"], steps: int = 60) 
     return (low + high) / 2
 
 
+@in_float32
 def gaussian(
-    mean: Float[Tensor, "n *shape"], x: Float[Tensor, "n *shape"], log_sigma: Float[Tensor, ""] | float = 0.0
+    mean: Float[Tensor, "n d *shape"], x: Float[Tensor, "n d *shape"], log_sigma: Float[Tensor, ""] | float = 0.0
 ) -> Float[Tensor, " n"]:
     """Negative log-likelihood of each image under N(mean, σ²) pixels, σ fixed or learnt, in nats, summed."""
-    mean = _float(mean)
-    log_sigma = torch.as_tensor(log_sigma, dtype=mean.dtype, device=mean.device)
+    if not isinstance(log_sigma, Tensor):
+        log_sigma = mean.new_full((), log_sigma)
+    log_sigma = log_sigma.to(mean)
     scaled = (x - mean) * torch.exp(-log_sigma)
     return (scaled.square() / 2 + log_sigma + math.log(2 * math.pi) / 2).flatten(1).sum(1)
 
 
+@in_float32
 def kl(mean: Float[Tensor, "n d"], log_variance: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
     """KL(N(mean, variance) ‖ N(0, 1)) of every example and latent, in nats (arXiv:1312.6114, appendix B)."""
-    mean, log_variance = _float(mean), _float(log_variance)
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
 
 
-def _float(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Sums over hundreds of pixels need float32, whatever mixed precision hands over."""
-    return values.float() if values.dtype in (torch.bfloat16, torch.float16) else values
-
-
+@in_float32
 def spikiness(logits: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
     """How undecided softmax(logits) is over its first axis: the mean of Σ √p, 1 if decided and √n if all p are equal.
 
@@ -201,6 +220,7 @@ def spikiness(logits: Float[Tensor, "n *shape"]) -> Float[Tensor, ""]:
     return (logits.log_softmax(0) / 2).exp().sum(0).mean()
 
 
+@in_float32
 def expected_error(
     odds: Float[Tensor, "n height width"], colors: Float[Tensor, "n c"], target: Float[Tensor, "c height width"]
 ) -> Float[Tensor, ""]:
@@ -214,7 +234,8 @@ def expected_error(
     return (weights * squares).sum(1).mean()
 
 
-def gram(features: Float[Tensor, "n channels *place"]) -> Float[Tensor, "n channels channels"]:
+@in_float32
+def gram(features: Float[Tensor, "n channels length *place"]) -> Float[Tensor, "n channels channels"]:
     """How much any two channels fire together, wherever: the mean product (Gatys et al., arXiv:1508.06576, eq. 3)."""
     flat = features.flatten(2)
     return flat @ flat.mT / flat.shape[2]
@@ -226,7 +247,7 @@ def reconstruction(model: nn.Module, batch: Float[Tensor, "n *shape"]) -> dict[s
 
 
 def reconstruction_and_triplet(
-    model: nn.Module, batch: Float[Tensor, "n 3 d"], margin: float = 1.0, weight: float = 1.0
+    model: Coder, batch: Float[Tensor, "n 3 d"], margin: float = 1.0, weight: float = 1.0
 ) -> dict[str, Tensor]:
     """Objective: MSE of the anchors plus `weight` times the triplet loss of the latents.
 

@@ -1,26 +1,40 @@
 """The figures that notebooks share, in one style."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import matplotlib.pyplot as plt
 import numpy as np
+from beartype.vale import Is
 from cycler import cycler
 from IPython import get_ipython
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Real
 from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
 from chromae import drawing, files
+from chromae.kinds import Count, Finite, Natural
+from chromae.numeric import HALVES
 
 # Okabe and Ito's colour-blind-safe palette (https://jfly.uni-koeln.de/color/).
 VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 INK = "#222222"
 
 
-def style(quality: int = 70) -> None:
+def _that_is_a_color(name: str) -> bool:
+    return is_color_like(name)
+
+
+Color = Annotated[str, Is[_that_is_a_color]]
+Image = Real[np.ndarray, "height width _channels"] | Real[Tensor, "height width _channels"]
+Values = Sequence[float] | Real[np.ndarray, " _seeds"] | Real[Tensor, " _seeds"]
+
+
+def style(quality: Count = 70) -> None:
     """Set the one figure style: colour-blind-safe, light, readable in a talk.
 
     In a notebook, figures are kept as JPEG of this quality: colour gradients in a third of PNG's room.
@@ -47,7 +61,7 @@ def style(quality: int = 70) -> None:
     )
 
 
-def limit(axes: Axes, value: float, label: str) -> None:
+def limit(axes: Axes, value: Finite, label: str) -> None:
     """A theoretical limit as a dashed line across the axes, named at its right end."""
     axes.axhline(value, color=INK, linestyle="--", linewidth=1)
     axes.annotate(
@@ -56,18 +70,25 @@ def limit(axes: Axes, value: float, label: str) -> None:
     )  # fmt: skip
 
 
-def band(axes: Axes, curves: Float[np.ndarray, "steps seeds"], label: str, color: str) -> None:
+def band(
+    axes: Axes, curves: Float[np.ndarray, "steps seeds"] | Float[Tensor, "steps seeds"], label: str, color: Color
+) -> None:
     """The mean over seeds, from step 1 on, with a band of one standard deviation either side."""
-    curves = np.asarray(curves)
+    curves = _array(curves)
+    if curves.size == 0:
+        raise ValueError(f"curves has shape {curves.shape}, expected a step and a seed or more")
     steps = np.arange(1, len(curves) + 1)
     mean, deviation = curves.mean(1), curves.std(1, ddof=1)
     axes.plot(steps, mean, color=color, label=label)
     axes.fill_between(steps, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
 
 
-def dots(axes: Axes, groups: dict[str, Sequence[float]], colors: Sequence[str]) -> None:
+def dots(axes: Axes, groups: Mapping[str, Values], colors: Sequence[Color]) -> None:
     """One column of dots a group, a dot a seed, with a bar at the mean."""
+    if len(groups) != len(colors):
+        raise ValueError(f"colors are {len(colors)}, expected as many as groups, {len(groups)}")
     for place, ((_, values), color) in enumerate(zip(groups.items(), colors, strict=True)):
+        values = _array(values)
         jitter = np.linspace(-0.18, 0.18, len(values))
         axes.scatter(place + jitter, values, s=14, color=color, alpha=0.7, linewidths=0)
         axes.hlines(np.mean(values), place - 0.3, place + 0.3, color=color, linewidth=2)
@@ -75,8 +96,11 @@ def dots(axes: Axes, groups: dict[str, Sequence[float]], colors: Sequence[str]) 
     axes.set_xlim(-0.6, len(groups) - 0.4)
 
 
-def picture(axes: Axes, image: UInt8[np.ndarray, "height width 3"], title: str = "", rows: Sequence[str] = ()) -> None:
-    """An image without ticks; `rows` names what stands in its rows, all equally high."""
+def picture(axes: Axes, image: Image, title: str = "", rows: Sequence[str] = ()) -> None:
+    """An image (bytes, or floats in [0, 1]) without ticks; `rows` names what stands in its rows, all equally high."""
+    image = _array(image)
+    if image.size == 0 or image.shape[2] not in (1, 3, 4):
+        raise ValueError(f"image has shape {image.shape}, expected pixels of 1, 3 or 4 channels")
     axes.imshow(image, interpolation="nearest")
     axes.set_title(title)
     axes.set_xticks([])
@@ -88,13 +112,21 @@ def picture(axes: Axes, image: UInt8[np.ndarray, "height width 3"], title: str =
 def ink(
     axes: Axes,
     images: Float[Tensor, "n 1 height width"],
-    columns: int,
+    columns: Count,
     title: str = "",
-    gap: int = 0,
+    gap: Natural = 0,
     rows: Sequence[str] = (),
 ) -> None:
     """Images in [0, 1], white strokes on black such as MNIST's, as one sheet of ink on paper; `rows` names its rows."""
     picture(axes, drawing.sheet(1 - images, columns, gap), title, rows)
+
+
+def _array(values: Sequence[float] | Real[np.ndarray, "..."] | Real[Tensor, "..."]) -> np.ndarray:
+    """What matplotlib draws, from whatever device."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype in HALVES else values).numpy()
+    return np.asarray(values)
 
 
 def caption(figure: Figure, text: str) -> None:
@@ -102,7 +134,7 @@ def caption(figure: Figure, text: str) -> None:
     figure.supxlabel(text, fontsize=8, color="#777777", x=0.99, ha="right")
 
 
-def publish(figure: Figure, path: Path) -> None:
+def publish(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, to a temporary name first."""
     with files.replacing(path) as part:
         figure.savefig(part, format="png", metadata={"Software": None})

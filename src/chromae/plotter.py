@@ -13,16 +13,19 @@ from xml.sax.saxutils import quoteattr
 import contourpy
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from matplotlib.colors import CSS4_COLORS, to_hex, to_rgb
 from PIL import Image, ImageDraw
 from scipy import ndimage
 from torch import Tensor
 
 from chromae import color, files
+from chromae.kinds import Count, Finite, Part, Positive, Size
+from chromae.numeric import check_some
 
-Line = Float[np.ndarray, "points 2"]  # x and y in mm from the page's upper left corner
+Line = Float[np.ndarray, "_points 2"]  # x and y in mm from the page's upper left corner
 
+Rgb = tuple[Part, Part, Part]
 WHITE = (1.0, 1.0, 1.0)
 OVERLAP = 0.1  # of a pen's width, from one hatch to the next: no paper shows between them
 SAME = 0.05  # colours that differ by less than this ΔE are one to a pen on paper
@@ -32,27 +35,27 @@ class Layer(NamedTuple):
     """What one pen draws, in this order."""
 
     name: str
-    color: tuple[float, float, float]
+    color: Rgb
     lines: list[Line]
 
 
 class Plot(NamedTuple):
     """All pens' lines on a page; lengths in mm. `box` is the picture's: left, top, right, bottom."""
 
-    page: tuple[float, float]
-    box: tuple[float, float, float, float]
-    pen_width: float
-    paper: tuple[float, float, float]
+    page: tuple[Positive, Positive]
+    box: tuple[Finite, Finite, Finite, Finite]
+    pen_width: Positive
+    paper: Rgb
     layers: list[Layer]
 
 
 def plot(
     labels: Int[Tensor, "height width"],
     palette: Float[Tensor, "n 3"],
-    page: tuple[float, float] = (210.0, 297.0),
-    margin: float = 15.0,
-    pen_width: float = 0.5,
-    paper: tuple[float, float, float] = WHITE,
+    page: tuple[Finite, Finite] = (210.0, 297.0),
+    margin: Size = 15.0,
+    pen_width: Finite = 0.5,
+    paper: Rgb = WHITE,
     outlines: bool = True,
 ) -> Plot:
     """Lines that fill every colour's regions: hatches that just overlap, each pen at its own angle, and outlines.
@@ -69,8 +72,8 @@ def plot(
             f"page is {page[0]:g} × {page[1]:g} mm, expected twice the margin, {margin:g} mm, and ten times the pen's "
             f"width, {pen_width:g} mm, or more"
         )
-    if palette.numel() and not (palette.min() >= 0 and palette.max() <= 1):
-        raise ValueError(f"palette has values from {palette.min():g} to {palette.max():g}, expected RGB in [0, 1]")
+    check_some(labels=labels)
+    color.check(palette=palette)
     if labels.min() < 0 or labels.max() >= len(palette):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected 0 to {len(palette) - 1}")
     rows, columns = labels.shape
@@ -91,7 +94,7 @@ def plot(
     return Plot(page, (left, top, left + pixel * columns, top + pixel * rows), pen_width, paper, layers)
 
 
-def hatches(mask: np.ndarray, spacing: float, angle: float) -> list[Line]:
+def hatches(mask: Bool[np.ndarray, "height width"], spacing: Positive, angle: Finite) -> list[Line]:
     """Parallel lines `spacing` pixels apart over the true pixels of a mask, in pixels; every other one runs back."""
     rows, columns = mask.shape
     reach = math.hypot(rows, columns) / 2
@@ -110,7 +113,7 @@ def hatches(mask: np.ndarray, spacing: float, angle: float) -> list[Line]:
     return lines
 
 
-def contours(mask: np.ndarray, inset: float) -> list[Line]:
+def contours(mask: Bool[np.ndarray, "height width"], inset: Positive) -> list[Line]:
     """The outlines of a mask's regions, in pixels, about half a pen's width (`inset`) inside of them."""
     times = min(4, math.ceil(2 / inset))  # finer where the pen is
     fine = np.pad(mask, 2).repeat(times, 0).repeat(times, 1)
@@ -123,6 +126,7 @@ def ordered(lines: list[Line]) -> list[Line]:
     """The same lines, the next one always that which begins or ends nearest; what ends nearest is drawn backwards."""
     if not lines:
         return []
+    _check_lines(lines=lines)
     ends = np.array([[line[0], line[-1]] for line in lines])
     left = np.ones(len(lines), dtype=bool)
     here, result = np.zeros(2), []
@@ -136,15 +140,22 @@ def ordered(lines: list[Line]) -> list[Line]:
     return result
 
 
-def name_of(rgb: tuple[float, float, float]) -> str:
+def _check_lines(**arguments: list[Line]) -> None:
+    for name, lines in arguments.items():
+        if not all(map(len, lines)):
+            raise ValueError(f"one line of {name} has no points, expected one or more")
+
+
+def name_of(rgb: Rgb) -> str:
     """The nearest of the colours that have a name in CSS."""
     named = torch.tensor([to_rgb(value) for value in CSS4_COLORS.values()])
-    return list(CSS4_COLORS)[int(color.delta_e(named, torch.tensor(rgb)).argmin())]
+    return list(CSS4_COLORS)[int(color.delta_e(named, torch.tensor(rgb).expand_as(named)).argmin())]
 
 
 def statistics(plot: Plot, labels: Int[Tensor, "height width"]) -> dict[str, float]:
     """What it takes to draw: regions of one colour, pens, lines, and metres with the pen down and up."""
     lines = [line for layer in plot.layers for line in layer.lines]
+    _check_lines(plot=lines)
     moves = [math.dist(before[-1], after[0]) for before, after in pairwise(lines)]
     return {
         "regions": regions(labels),
@@ -161,7 +172,7 @@ def regions(labels: Int[Tensor, "height width"]) -> int:
     return sum(ndimage.label(grid == index)[1] for index in np.unique(grid))
 
 
-def save(plot: Plot, path: Path) -> Path:
+def save(plot: Plot, path: str | Path) -> Path:
     """Write a plot as SVG, to a temporary name first; the same plot gives the same bytes."""
     width, height = plot.page
     rows = [
@@ -177,21 +188,21 @@ def save(plot: Plot, path: Path) -> Path:
         for line in layer.lines:
             rows.append(f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in line)}"/>')
         rows.append("</g>")
-    with files.replacing(Path(path)) as part:
+    with files.replacing(path) as part:
         part.write_text("\n".join([*rows, "</svg>", ""]), encoding="utf-8")
     return Path(path)
 
 
-def rasterise(plot: Plot, size: int, margins: bool = True) -> Float[Tensor, "3 h w"]:
+def rasterise(plot: Plot, size: Count, margins: bool = True) -> Float[Tensor, "3 h w"]:
     """What pens would leave on paper, `size` pixels wide, in [0, 1]: the page, or without `margins` the picture on it.
 
     Drawn four times as large and reduced; a later pen covers an earlier one.
     """
     left, top, right, bottom = (0.0, 0.0, *plot.page) if margins else plot.box
     scale = 4 * size / (right - left)
-    page = Image.new("RGB", (4 * size, 4 * round(size * (bottom - top) / (right - left))), to_hex(plot.paper))
+    page = Image.new("RGB", (4 * size, 4 * max(1, round(size * (bottom - top) / (right - left)))), to_hex(plot.paper))
     draw = ImageDraw.Draw(page)
-    width = max(1, round(plot.pen_width * scale))
+    width = max(1, min(4 * size, round(plot.pen_width * scale)))
     for layer in plot.layers:
         for line in layer.lines:
             points = [tuple(point) for point in (line - [left, top]) * scale]

@@ -1,19 +1,26 @@
 """Where a run happens: its preset, its device, its seed, its folders."""
 
 import contextlib
+import functools
 import os
 import platform
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import torch
 
+from chromae.kinds import Device, Seed
+
 PRESETS = ("fast", "standard", "full")
 ROOT = Path(__file__).resolve().parents[2]
 
 Value = TypeVar("Value")
+
+# Inside a study an interrupt is no early end: `training.fit` lets it through, so that no half-trained run is recorded.
+in_study: ContextVar[bool] = ContextVar("in_study", default=False)
 
 
 def preset() -> str:
@@ -33,9 +40,10 @@ def pick(*, fast: Value, standard: Value, full: Value) -> Value:
 
 
 def device() -> torch.device:
-    """The accelerator if there is one, else the CPU; CHROMAE_DEVICE overrides ("cpu", "cuda:1", "mps" …).
+    """The CUDA or XPU accelerator if there is one, else the CPU; CHROMAE_DEVICE overrides ("cpu", "cuda:1", "mps" …).
 
-    Under torchrun every process takes the accelerator of its LOCAL_RANK.
+    Apple's "mps" has to be asked for: it lacks float64 and some functions. Under torchrun every process takes the
+    accelerator of its LOCAL_RANK, unless CHROMAE_DEVICE names one by its number.
     Raises ValueError if CHROMAE_DEVICE names no device of this machine.
     """
     found = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
@@ -46,14 +54,16 @@ def device() -> torch.device:
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             here = "cpu" if found.type == "cpu" else f"cpu, {found.type}"
             raise ValueError(f"CHROMAE_DEVICE is {name!r}, expected a device of this machine: {here}") from error
-        return torch.device(name)
-    if found.type != "cpu" and "LOCAL_RANK" in os.environ:
+        chosen = torch.device(name)
+    else:
+        chosen = found if found.type in ("cuda", "xpu") else torch.device("cpu")
+    if chosen.type != "cpu" and chosen.index is None and "LOCAL_RANK" in os.environ:
         torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
-        return torch.device(found.type, int(os.environ["LOCAL_RANK"]))
-    return found
+        return torch.device(chosen.type, int(os.environ["LOCAL_RANK"]))
+    return chosen
 
 
-def device_name(device: torch.device | str) -> str:
+def device_name(device: torch.device | Device) -> str:
     """What figures and results call a device, for example "CPU (AMD EPYC, 2 threads)"."""
     device = torch.device(device)
     if device.type == "cuda":
@@ -65,7 +75,7 @@ def device_name(device: torch.device | str) -> str:
     return device.type
 
 
-def has_bf16(device: torch.device | str) -> bool:
+def has_bf16(device: torch.device | Device) -> bool:
     """Whether the device multiplies bfloat16 matrices in hardware, so that mixed precision pays."""
     device = torch.device(device)
     if device.type == "cuda":
@@ -75,21 +85,27 @@ def has_bf16(device: torch.device | str) -> bool:
     return False
 
 
-def mixed_precision(device: torch.device | str, bf16: bool) -> contextlib.AbstractContextManager:
+def mixed_precision(device: torch.device | Device, bf16: bool) -> contextlib.AbstractContextManager:
     """A block whose matrix products run in bfloat16, if `bf16` and the device has it in hardware; else a plain one."""
     if bf16 and has_bf16(device):
         return torch.autocast(torch.device(device).type, torch.bfloat16)
     return contextlib.nullcontext()
 
 
-def _cpu() -> dict:
+def _cpu() -> Mapping:
     """What torch knows of the CPU; nothing, before it learnt to ask."""
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
-def seed_everything(seed: int) -> None:
+def seed_everything(seed: Seed) -> None:
     """Seed torch on every device. Chromae draws no number from elsewhere."""
     torch.manual_seed(seed)
+
+
+def random_state_kept(device: torch.device) -> contextlib.AbstractContextManager:
+    """A block after which torch's own random numbers go on as if nothing in it had been drawn."""
+    indexed = device.type in ("cuda", "xpu")  # those on which torch can look a generator's state up by its device
+    return torch.random.fork_rng([device] if indexed else [], device_type=device.type if indexed else "cuda")
 
 
 @contextlib.contextmanager
@@ -112,6 +128,7 @@ class Folders(NamedTuple):
     """Where one notebook writes."""
 
     images: Path
+    films: Path
     frames: Path
     results: Path
     studies: Path
@@ -119,24 +136,54 @@ class Folders(NamedTuple):
 
 
 def folders(notebook: str) -> Folders:
-    """The folders of a notebook such as "01_color_autoencoder", made if missing.
+    """The folders of a notebook such as "01_color_autoencoder"; those that every run fills are made if missing.
 
-    The `fast` preset writes to the temp folder of this machine, never beside published results; CHROMAE_RESULTS
-    puts the results of the others elsewhere, as `make animations` does.
+    A run by hand publishes nothing: all that it writes lies below build/. CHROMAE_PUBLISH says what does not: "films",
+    as `make` has it, puts films in images/, "all", as `make notebooks` has it, everything where it is published.
+    The `fast` preset writes to a temp folder of this process. CHROMAE_RESULTS puts the results elsewhere.
+    Raises ValueError for another CHROMAE_PUBLISH.
     """
-    if preset() == "fast":
-        root = Path(tempfile.gettempdir()) / "chromae-fast"
-        results = root / "results"
-    else:
-        root = ROOT
-        results = Path(os.environ.get("CHROMAE_RESULTS") or root / "results")
+    publish, build = os.environ.get("CHROMAE_PUBLISH") or "", ROOT / "build"
+    places = {"": (build, build, build), "films": (ROOT, build, build), "all": (ROOT, ROOT, ROOT / "results")}
+    if publish not in places:
+        raise ValueError(f"CHROMAE_PUBLISH is {publish!r}, expected films, all or nothing")
+    films, shown, kept = [_fresh_folder(tempfile.gettempdir())] * 3 if preset() == "fast" else places[publish]
     made = Folders(
-        images=root / "images",
-        frames=root / "images" / "frames" / notebook,
-        results=results,
-        studies=root / "results" / "studies" / notebook,
-        weights=root / "results" / "weights",
+        images=shown / "images",
+        films=films / "images",
+        frames=films / "images" / "frames" / notebook,
+        results=Path(os.environ.get("CHROMAE_RESULTS") or shown / "results"),
+        studies=kept / "studies" / notebook,
+        weights=of_preset(kept / "weights"),
     )
-    for folder in made[:3]:  # the others hold what long runs leave, and are made by them
-        folder.mkdir(parents=True, exist_ok=True)
+    for folder in (made.images, made.films, made.frames, made.results):
+        folder.mkdir(parents=True, exist_ok=True)  # the others hold what long runs leave, and are made by them
     return made
+
+
+def of_preset(folder: Path) -> Path:
+    """The folder of the current preset in this one: itself for "standard", so that weights of others do not mix in."""
+    return folder if preset() == "standard" else folder / preset()
+
+
+@functools.cache
+def _fresh_folder(temp: str) -> Path:
+    """A folder of this process, for no run to find what another one left."""
+    return Path(tempfile.mkdtemp(prefix="chromae-fast-", dir=temp))
+
+
+def find(path: str | Path) -> Path:
+    """`path` if it exists, else what is published in its stead, if it lies in build/studies or build/weights."""
+    path = Path(path)
+    if not path.exists() and path.is_relative_to(ROOT / "build"):
+        published = ROOT / "results" / path.relative_to(ROOT / "build")
+        return published if published.exists() else path
+    return path
+
+
+def left_by_hand(path: Path) -> Path | None:
+    """Where a run by hand leaves the record or the weights that are published at `path`; None if nothing is there."""
+    if path.is_relative_to(ROOT / "results"):
+        left = ROOT / "build" / path.relative_to(ROOT / "results")
+        return left if left.exists() else None
+    return None

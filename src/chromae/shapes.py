@@ -3,7 +3,10 @@
 `python -m chromae.shapes FOLDER COUNT` saves them as PNGs.
 """
 
+import contextlib
+import hashlib
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +14,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from torch import Generator, Tensor
 from tqdm import tqdm
 
-from chromae import files
+from chromae import color, files
 from chromae.color import hsv_to_rgb
+from chromae.kinds import Count, Natural
+from chromae.numeric import HALVES, constant
 
 KINDS = ("triangle", "circle", "square", "star", "ring", "cross")
 SOURCE_KINDS = KINDS[:3]
@@ -37,11 +42,11 @@ class Factors(NamedTuple):
 
 
 def factors(
-    n: int,
+    n: Natural,
     generator: Generator,
     kinds: Sequence[str] = SOURCE_KINDS,
-    radius: tuple[float, float] = (0.12, 0.35),
-    background: tuple[float, float] = (0.0, 1.0),
+    radius: Sequence[float] = (0.12, 0.35),
+    background: Sequence[float] = (0.0, 1.0),
     hues: int | None = None,
 ) -> Factors:
     """n random shapes, wholly inside their images; everything is uniform in its range.
@@ -51,15 +56,14 @@ def factors(
     Raises ValueError for an empty or unknown kind and for ranges out of order or out of bounds.
     """
     _check_ranges(kinds, radius, background, hues)
-    device = generator.device
-    uniform = torch.rand(n, 9, generator=generator, device=device)
+    uniform = torch.rand(n, 9, generator=generator, device=generator.device)
     if hues is not None:
         uniform[:, 1] = (uniform[:, 1] * hues).floor() / hues
-    indices = torch.tensor([KINDS.index(kind) for kind in kinds], device=device)
+    indices = constant(tuple(KINDS.index(kind) for kind in kinds), uniform, torch.int64)
     kind = indices[(uniform[:, 0] * len(kinds)).long()]
     grey = background[0] + (background[1] - background[0]) * uniform[:, 4]
     size = radius[0] + (radius[1] - radius[0]) * uniform[:, 5]
-    turns = torch.tensor([SYMMETRY[name] for name in KINDS], device=device)[kind]
+    turns = constant(tuple(SYMMETRY.values()), uniform, torch.int64)[kind]
     return Factors(
         kind=kind,
         color=vivid(uniform[:, 1:4]),
@@ -76,26 +80,28 @@ def vivid(uniform: Float[Tensor, "n 3"]) -> Float[Tensor, "n 3"]:
 
 
 def draw(
-    shapes: Factors, size: int = 128, out: Float[Tensor, "n 3 size size"] | None = None
+    shapes: Factors, size: Count = 128, out: Float[Tensor, "n 3 size size"] | None = None, trusted: bool = False
 ) -> Float[Tensor, "n 3 size size"]:
     """Antialiased pictures in [0, 1]: a pixel is covered as far as the shape's edge passes its centre.
 
-    `out` is memory to draw into: fetching new memory from the system takes longer than the drawing.
-    Raises ValueError for a size below 8 and for colours outside [0, 1].
+    `out` is memory to draw into: fetching new memory from the system takes longer than the drawing. `trusted`: colours
+    as `factors` make them are not looked at where that would wait for an accelerator.
+    Raises ValueError for a size below 8, for unknown kinds and for colours outside [0, 1].
     """
     if size < 8:
         raise ValueError(f"size is {size}, expected 8 pixels or more")
-    for name in ("color", "background"):
-        value = getattr(shapes, name)
-        if value.numel() and not (value.min() >= 0 and value.max() <= 1):
-            raise ValueError(f"{name} has values from {value.min():g} to {value.max():g}, expected RGB in [0, 1]")
+    on_cpu = shapes.kind.device.type == "cpu"
+    if on_cpu or not trusted:
+        _check_values(shapes)
     image = shapes.color.new_empty(len(shapes.kind), 3, size, size) if out is None else out
+    if not on_cpu:
+        return _draw_all(shapes, image)
     order = shapes.kind.argsort(stable=True)
     kind, color, background, center, radius, angle = chosen(shapes, order)
     contrast, middle = (part[..., None, None] for part in (background - color, (background + color) / 2))
     pixels = torch.arange(size, device=kind.device) + 0.5
     x, y, radius = pixels - size * center[:, :1], pixels - size * center[:, 1:], size * radius
-    chunk = max(1, min(CHUNK, len(image)) if image.device.type == "cpu" else len(image))
+    chunk = max(1, min(CHUNK, len(image)))
     room, start = image.new_empty(4, chunk, size, size), 0
     for name, count in zip(KINDS, kind.bincount(minlength=len(KINDS)).tolist(), strict=True):
         for part in _slices(start, start + count, chunk):
@@ -105,16 +111,33 @@ def draw(
     return image
 
 
+def _draw_all(shapes: Factors, image: Float[Tensor, "n 3 size size"]) -> Float[Tensor, "n 3 size size"]:
+    """The same for accelerators, where to ask how many there are of a kind takes longer than all kinds' distances."""
+    kind, color, background, center, radius, angle = shapes
+    size = image.shape[-1]
+    pixels = torch.arange(size, device=kind.device) + 0.5
+    each = pixels - size * center[:, :1], pixels - size * center[:, 1:], size * radius, angle
+    distance, room = image.new_empty(len(image), size, size), image.new_empty(4, len(image), size, size)
+    for number, name in enumerate(KINDS):
+        torch.where((kind == number)[:, None, None], DISTANCES[name](*each, room), distance, out=distance)
+    contrast, middle = (part[..., None, None] for part in (background - color, (background + color) / 2))
+    return torch.mul(distance.clamp_(-0.5, 0.5)[:, None], contrast, out=image).add_(middle)
+
+
+def _check_values(shapes: Factors) -> None:
+    kind = shapes.kind
+    if len(kind) and not (kind.min() >= 0 and kind.max() < len(KINDS)):
+        raise ValueError(f"shapes.kind has values from {kind.min()} to {kind.max()}, expected 0 to {len(KINDS) - 1}")
+    color.check(**{"shapes.color": shapes.color, "shapes.background": shapes.background})
+
+
 def _paint(distance: Tensor, contrast: Tensor, middle: Tensor, image: Tensor, rows: Tensor) -> None:
     """Images `rows` from the distance of every pixel's centre to the edge, in [-½, ½], negative inside."""
-    if image.device.type != "cpu":
-        image[rows] = distance[:, None] * contrast + middle
-        return
     for row, *part in zip(rows.tolist(), distance, contrast, middle, strict=True):  # each while it is in the cache
         torch.mul(part[0], part[1], out=image[row]).add_(part[2])
 
 
-def draw_bytes(shapes: Factors, size: int = 128) -> UInt8[Tensor, "n 3 size size"]:
+def draw_bytes(shapes: Factors, size: Count = 128) -> UInt8[Tensor, "n 3 size size"]:
     """The same pictures in 8 bits, drawn a few hundred at a time. Raises ValueError as `draw`."""
     images = torch.empty(len(shapes.kind), 3, size, size, dtype=torch.uint8, device=shapes.kind.device)
     for part in _slices(0, len(images), 256):
@@ -122,9 +145,12 @@ def draw_bytes(shapes: Factors, size: int = 128) -> UInt8[Tensor, "n 3 size size
     return images
 
 
-def chosen(shapes: Factors, index: Tensor | slice) -> Factors:
-    """The shapes at `index`."""
-    return Factors(*(factor[index] for factor in shapes))
+def chosen(shapes: Factors, index: Int[Tensor, " k"] | Bool[Tensor, " n"] | slice) -> Factors:
+    """The shapes at `index`. Raises ValueError for one that there is not."""
+    try:
+        return Factors(*(factor[index] for factor in shapes))
+    except IndexError as error:
+        raise ValueError(f"index does not fit {len(shapes.kind)} shapes ({error})") from error
 
 
 def _slices(start: int, stop: int, length: int) -> list[slice]:
@@ -196,18 +222,30 @@ DISTANCES = {
 }  # fmt: skip
 
 
-def save(shapes: Factors, folder: Path, size: int = 128) -> None:
+def save(shapes: Factors, folder: str | Path, size: Count = 128) -> None:
     """Write the pictures as `folder`/00000.png … through Pillow, and their factors as `folder`/factors.npz.
 
-    The arrays follow dSprites: `latents_values` and `latents_classes` (the kind), with `latents_names`.
+    The arrays follow dSprites: `latents_values` and `latents_classes` (the kind), with `latents_names`. They come last:
+    where they lie, the set is whole, and an earlier set in the folder is gone. What an interrupt left of the same set,
+    named in `folder`/unfinished, is not drawn again. Raises ValueError as `draw`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    for start in tqdm(range(0, len(shapes.kind), 256), desc=str(folder), unit="256 images"):
+    folder = Path(folder)
+    draw(chosen(shapes, slice(1)), size)  # what cannot be drawn is refused before anything is removed
+    columns = [
+        (part.float() if part.dtype in HALVES else part).cpu().numpy().reshape(len(shapes.kind), -1) for part in shapes
+    ]
+    recipe = hashlib.sha256(str(size).encode() + b"".join(column.tobytes() for column in columns)).hexdigest()
+    names = [folder / f"{number:05d}.png" for number in range(len(shapes.kind))]
+    _begin(folder, recipe, names)
+    for start in tqdm(range(0, len(names), 256), desc=str(folder), unit="256 images"):
+        if all(name.exists() for name in names[start : start + 256]):
+            continue
         images = draw_bytes(chosen(shapes, slice(start, start + 256)), size)
-        for number, image in enumerate(images.permute(0, 2, 3, 1).cpu().numpy(), start):
-            with files.replacing(folder / f"{number:05d}.png") as part:
-                Image.fromarray(image).save(part, format="png")
-    columns = [part.cpu().numpy().reshape(len(shapes.kind), -1) for part in shapes]
+        for name, image in zip(names[start:], images.permute(0, 2, 3, 1).cpu().numpy(), strict=False):
+            part = folder / f".{name.stem}-{os.getpid()}.part"  # not `files.replacing`, which flushes every file
+            Image.fromarray(image).save(part, format="png")
+            with contextlib.suppress(FileNotFoundError):  # another process that saves the same set has just ended
+                os.replace(part, name)
     parts = ("kind", "red", "green", "blue", "ground_red", "ground_green", "ground_blue", "x", "y", "radius", "angle")
     with files.replacing(folder / "factors.npz") as part, part.open("wb") as stream:
         np.savez(
@@ -217,24 +255,40 @@ def save(shapes: Factors, folder: Path, size: int = 128) -> None:
             latents_classes=columns[0][:, 0],
             kinds=np.array(KINDS),
         )
+    for left in [folder / "unfinished", *folder.glob(".[0-9]*.part")]:
+        left.unlink(missing_ok=True)
 
 
-def _check_ranges(
-    kinds: Sequence[str], radius: tuple[float, float], background: tuple[float, float], hues: int | None
-) -> None:
+def _begin(folder: Path, recipe: str, names: list[Path]) -> None:
+    """Note whose pictures are being written; unless they are those that were begun, remove what lies in their place."""
+    note, factors = folder / "unfinished", folder / "factors.npz"
+    if note.exists() and note.read_text() == recipe:
+        return
+    ours = note.exists() or factors.exists()  # else only pictures of the same names give way
+    with files.replacing(note) as part:
+        part.touch()  # nobody's, until all are removed
+    for path in [factors, *(folder.glob(5 * "[0-9]" + ".png") if ours else names)]:
+        path.unlink(missing_ok=True)
+    with files.replacing(note) as part:
+        part.write_text(recipe)
+
+
+def _check_ranges(kinds: Sequence[str], radius: Sequence[float], background: Sequence[float], hues: int | None) -> None:
     if not kinds:
         raise ValueError(f"kinds is empty, expected one or more of {', '.join(KINDS)}")
     if unknown := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"kinds holds {', '.join(map(repr, unknown))}, expected some of {', '.join(KINDS)}")
-    if not 0 < radius[0] <= radius[1] <= 0.5:
+    if len(radius) != 2 or not 0 < radius[0] <= radius[1] <= 0.5:
         raise ValueError(f"radius is {radius}, expected (smallest, largest) in widths of the image, in (0, 0.5]")
-    if not 0 <= background[0] <= background[1] <= 1:
+    if len(background) != 2 or not 0 <= background[0] <= background[1] <= 1:
         raise ValueError(f"background is {background}, expected (darkest, lightest) grey in [0, 1]")
     if hues is not None and hues < 1:
         raise ValueError(f"hues is {hues}, expected 1 or more, or None for any")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3 or not sys.argv[2].isdigit():
-        sys.exit(f"got {' '.join(sys.argv[1:]) or 'nothing'}, expected a folder and how many shapes to save in it")
+    if len(sys.argv) != 3 or not sys.argv[2].isdecimal() or int(sys.argv[2]) == 0:
+        told = f"got {' '.join(sys.argv[1:]) or 'nothing'}, expected a folder and how many shapes to save in it"
+        print(told, file=sys.stderr)
+        sys.exit(2)
     save(factors(int(sys.argv[2]), Generator().manual_seed(0)), Path(sys.argv[1]))

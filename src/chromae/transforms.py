@@ -7,14 +7,17 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from chromae.kinds import Finite, Natural, Size
+from chromae.numeric import check_some
+
 
 def seen_again(
     image: Float[Tensor, "channels height width"],
     uniform: Float[Tensor, "count 5"],
-    turn: float = 15.0,
-    zoom: float = 0.1,
-    shift: float = 0.06,
-    blur: float = 0.0,
+    turn: Finite = 15.0,
+    zoom: Finite = 0.1,
+    shift: Finite = 0.06,
+    blur: Size = 0.0,
 ) -> Float[Tensor, "count channels height width"]:
     """Views of a picture, differentiable, in one `grid_sample`; beyond its edges it is mirrored.
 
@@ -22,6 +25,9 @@ def seen_again(
     1 ± `zoom`, moved by up to ± `shift` of its width and height, and blurred by a Gaussian of up to `blur` pixels.
     What a neuron likes only at one place and angle is noise; what it likes in all of these is its subject.
     """
+    check_some(image=image, uniform=uniform)
+    if blur > max(image.shape[1:]):
+        raise ValueError(f"blur is {blur:g} pixels, expected no more than the picture has, {max(image.shape[1:])}")
     count, symmetric = len(uniform), 2 * uniform - 1
     angle = math.radians(turn) * symmetric[:, 0]
     scale = 1 / (1 + zoom * symmetric[:, 1])
@@ -41,9 +47,10 @@ def seen_again(
 
 
 def blurred(
-    images: Float[Tensor, "n channels height width"], sigma: Float[Tensor, " n"], reach: int
+    images: Float[Tensor, "n channels height width"], sigma: Float[Tensor, " n"], reach: Natural
 ) -> Float[Tensor, "n channels height width"]:
     """Every picture under a Gaussian of its own σ, in pixels, cut off at `reach` pixels; edges are repeated."""
+    check_some(images=images)
     places = torch.arange(-reach, reach + 1, device=images.device)
     kernel = torch.softmax(-places.square() / (2 * sigma.clamp_min(1e-3).square()[:, None]), dim=1)
     kernel = kernel.repeat_interleave(images.shape[1], 0)[:, None]

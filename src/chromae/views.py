@@ -10,7 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
+from chromae import gave
 from chromae.color import hsv_to_rgb, rgb_to_hsv
+from chromae.kinds import Count, Part
 from chromae.shapes import Factors, draw, vivid
 
 View = Callable[[Factors, Generator], Factors]
@@ -37,7 +39,7 @@ def rotate(shapes: Factors, generator: Generator) -> Factors:
     return shapes._replace(angle=shapes.angle + 2 * math.pi * turn)
 
 
-def jitter_hue(shapes: Factors, generator: Generator, most: float = 0.08) -> Factors:
+def jitter_hue(shapes: Factors, generator: Generator, most: Part = 0.08) -> Factors:
     """Hue moved by at most `most` turns either way: positives of near colours, so that near colours lie near."""
     (shift,) = _uniform(shapes, generator, 1)
     hue, saturation, value = rgb_to_hsv(shapes.color).unbind(-1)
@@ -46,13 +48,16 @@ def jitter_hue(shapes: Factors, generator: Generator, most: float = 0.08) -> Fac
 
 
 def pair(
-    shapes: Factors, generator: Generator, views: tuple[View, ...], size: int = 128
+    shapes: Factors, generator: Generator, views: tuple[View, ...], size: Count = 128
 ) -> Float[Tensor, "n 2 3 size size"]:
-    """Anchors and positives: the shapes as they are, and after every view in turn."""
+    """Anchors and positives: the shapes as they are, and after every view in turn.
+
+    Colours outside [0, 1] are refused on a CPU alone, as by `draw` with `trusted`.
+    """
     changed = shapes
     for view in views:
-        changed = view(changed, generator)
-    return torch.stack([draw(shapes, size), draw(changed, size)], dim=1)
+        changed = gave("one of views", view(changed, generator), Factors)
+    return torch.stack([draw(shapes, size, trusted=True), draw(changed, size, trusted=True)], dim=1)
 
 
 def _uniform(shapes: Factors, generator: Generator, columns: int) -> tuple[Float[Tensor, " n"], ...]:

@@ -1,38 +1,81 @@
 """Weights worth keeping: small files that any model of the same shape reads."""
 
+import hashlib
+import shutil
+from collections.abc import Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import nn
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
+from torch import Tensor, nn
 
-from chromae import files
+from chromae import files, settings
+
+# The names of the files that the run of a study saves, for its record.
+saved: ContextVar[list[str] | None] = ContextVar("saved", default=None)
 
 
-def save(model: nn.Module, path: Path) -> Path:
-    """Write a model's weights in half precision, to a temporary name first; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def save(model: nn.Module, path: str | Path) -> Path:
+    """Write a model's weights in half precision, to a temporary name first; returns the path.
+
+    A tensor that half precision does not hold stays in float32: a matrix or larger whose error would be above a
+    thousandth of it as a whole, a vector or scalar any of whose numbers would be off by more.
+    Raises ValueError if a weight is NaN.
+    """
+    path = Path(path)
+    tensors = {name: _small(name, value.detach()).cpu().contiguous() for name, value in model.state_dict().items()}
     with files.replacing(path) as part:
-        save_file(
-            {name: _to(value, torch.float16).cpu().contiguous() for name, value in model.state_dict().items()}, part
-        )
+        part.write_bytes(serialize(tensors, {"sha256": _digest(tensors)}))
+    if saved.get() is not None:
+        saved.get().append(path.name)
     return path
 
 
-def load(model: nn.Module, path: Path) -> nn.Module:
+def load(model: nn.Module, path: str | Path) -> nn.Module:
     """Give `model` the weights of a file, as float32, and return it in eval mode.
 
-    Raises ValueError if the file is missing, broken or of a model with other parameters.
+    The file may be that of `path`, or what is published in its stead (`settings.find`). Raises ValueError if it is
+    missing, broken or of a model with other parameters.
     """
     try:
-        saved = {name: _to(value, torch.float32) for name, value in load_file(path).items()}
-        model.load_state_dict(saved)
+        with safe_open(settings.find(path), "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it has no iterator
+            digest = (file.metadata() or {}).get("sha256")
+        if digest not in (None, _digest(tensors)):
+            raise RuntimeError("its tensors do not have the checksum that it says, so it is broken: make it anew")
+        model.load_state_dict({key: it.float() if it.is_floating_point() else it for key, it in tensors.items()})
     except (OSError, SafetensorError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path} does not hold weights of this {type(model).__name__}: {reason}") from error
     return model.eval()
 
 
-def _to(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return value.to(dtype) if value.is_floating_point() else value  # batch norms count their batches in integers
+def adopt(name: str) -> None:
+    """Publish the weights of this name that a run by hand left. Raises FileNotFoundError if it left none."""
+    left, path = (settings.of_preset(settings.ROOT / top / "weights") / name for top in ("build", "results"))
+    with files.replacing(path) as part:
+        shutil.copyfile(left, part)
+
+
+def _small(name: str, value: Tensor) -> Tensor:
+    """The same tensor in half precision, or in float32 if half precision loses more of it than it may."""
+    if not value.is_floating_point():
+        return value.clone()  # batch norms count their batches in integers
+    if value.isnan().any():
+        raise ValueError(f"{name} of model is NaN, expected numbers: weights that are worth keeping")
+    half, value = value.half(), value.float()
+    lost, size = (half.float() - value).abs(), value.abs()
+    if value.ndim > 1:  # in which small numbers beside large ones weigh little
+        lost, size = lost.norm(), size.norm()
+    return half if (lost <= 1e-3 * size).all() else value.clone()
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values."""
+    found = hashlib.sha256()
+    for name, value in sorted(tensors.items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        found.update(value.flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()

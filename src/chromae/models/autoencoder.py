@@ -18,15 +18,15 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.encoder, self.decoder, self.output = encoder, decoder, output
 
-    def encode(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n latent"]:
-        """Latents, unbounded."""
+    def encode(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *latent"]:
+        """Latents, unbounded: a number each, or maps of them."""
         return self.encoder(x)
 
-    def decode(self, z: Float[Tensor, "n latent"]) -> Float[Tensor, "n *shape"]:
+    def decode(self, z: Float[Tensor, "n *latent"]) -> Float[Tensor, "n *output"]:
         """Images in [0, 1]."""
         return self.output(self.decoder(z))
 
-    def forward(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *shape"]:
+    def forward(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n *output"]:
         return self.decode(self.encode(x))
 
 

@@ -6,7 +6,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from chromae import gave
+from chromae.kinds import Count, Device, Natural
 from chromae.models import dense
+from chromae.models.kinds import Decoder
 
 
 class ColorAutoencoder(nn.Module):
@@ -16,7 +19,7 @@ class ColorAutoencoder(nn.Module):
     https://github.com/GuilhermeFreire/ColorAE). `hidden` gives the widths of SiLU layers between.
     """
 
-    def __init__(self, latent: int = 2, hidden: Sequence[int] = ()):
+    def __init__(self, latent: Count = 2, hidden: Sequence[Count] = ()):
         super().__init__()
         self.encoder = _mlp([3, *hidden, latent])
         self.decoder = _mlp([latent, *reversed(hidden), 3])
@@ -40,7 +43,7 @@ def _mlp(sizes: Sequence[int]) -> nn.Module:
     return nn.Sequential(*layers) if len(layers) > 1 else layers[0]
 
 
-def unit_square(size: int = 200, device: torch.device | str = "cpu") -> Float[Tensor, "pixels 2"]:
+def unit_square(size: Natural = 200, device: torch.device | Device = "cpu") -> Float[Tensor, "pixels 2"]:
     """The latents of a size × size map of (0, 1)², row by row; the first latent runs right, the second up."""
     axis = (torch.arange(size, device=device) + 0.5) / size
     second, first = torch.meshgrid(axis.flip(0), axis, indexing="ij")
@@ -48,12 +51,16 @@ def unit_square(size: int = 200, device: torch.device | str = "cpu") -> Float[Te
 
 
 def to_image(rgb: Float[Tensor, "*n pixels 3"]) -> UInt8[Tensor, "*n size size 3"]:
-    """Square 8-bit pictures of maps' decoded colours, rounded to the nearest level."""
+    """Square 8-bit pictures of maps' decoded colours, rounded to the nearest level. Raises ValueError for others."""
     size = round(rgb.shape[-2] ** 0.5)
+    if size**2 != rgb.shape[-2]:
+        raise ValueError(f"rgb has {rgb.shape[-2]} pixels, expected those of a square")
     return (rgb.clamp(0, 1) * 255).round().to(torch.uint8).unflatten(-2, (size, size))
 
 
 @torch.no_grad()
-def color_map(model: nn.Module, size: int = 200) -> UInt8[Tensor, "size size 3"]:
+def color_map(model: Decoder, size: Count = 200) -> UInt8[Tensor, "size size 3"]:
     """What a model with two latents decodes over the whole unit square, in one batch."""
-    return to_image(model.decode(unit_square(size, next(model.parameters()).device)))
+    device = next((it.device for it in model.parameters()), torch.device("cpu"))
+    rgb = gave("model.decode", model.decode(unit_square(size, device)), Float[Tensor, f"{size**2} 3"])
+    return to_image(rgb)

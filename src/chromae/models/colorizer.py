@@ -11,14 +11,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from chromae import color, losses
+from chromae import color, gave, losses
+from chromae.kinds import Count, Natural, Part, Positive
 from chromae.models import photos
+from chromae.numeric import check_some, in_float32
 
 GAMMAS = (0.1, 0.5, 1.5, 3.0)
 
 
 def split(rgb: Float[Tensor, "n 3 height width"]) -> tuple[Float[Tensor, "n 1 h w"], Float[Tensor, "n 2 h w"]]:
-    """Luma and chroma of RGB photos in [0, 1]."""
+    """Luma and chroma of RGB photos in [0, 1]. Raises ValueError for none."""
+    check_some(rgb=rgb)
     ycbcr = color.rgb_to_ycbcr(rgb.movedim(1, -1)).movedim(-1, 1)
     return ycbcr[:, :1], ycbcr[:, 1:]
 
@@ -61,7 +64,7 @@ def custom() -> Published:
     return Published(nn.Sequential(*layers[:-1], nn.Sigmoid()))
 
 
-def residual(width: int) -> nn.Module:
+def residual(width: Count) -> nn.Module:
     """The basic block of He et al. (https://arxiv.org/abs/1512.03385), which begins as ReLU(x)."""
     block = BasicBlock(width, width)
     nn.init.zeros_(block.bn2.weight)
@@ -78,8 +81,8 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, inside: int = 1, outside: int = 2, width: int = 48, depth: int = 1, classes: int = 0, half: bool = False,
-        features: Sequence[int] = (), dropout: float = 0.0,
+        self, inside: Count = 1, outside: Count = 2, width: Count = 48, depth: Natural = 1, classes: Natural = 0,
+        half: bool = False, features: Sequence[Count] = (), dropout: Part = 0.0,
     ):  # fmt: skip
         """`half`: the output has half the width of the input. `dropout`: the part of `features`' maps left out."""
         super().__init__()
@@ -105,7 +108,7 @@ class UNet(nn.Module):
         self,
         x: Float[Tensor, "n inside height width"],
         labels: Int[Tensor, " n"] | None = None,
-        features: Sequence[Float[Tensor, "n channels rows columns"]] = (),
+        features: Sequence[Float[Tensor, "n _ _ _"]] = (),
     ) -> Float[Tensor, "n outside rows columns"]:
         x = F.pixel_unshuffle(4 * x - 2, 2)
         kept = []
@@ -124,7 +127,7 @@ class UNet(nn.Module):
         return self.last(x)
 
 
-Eyes = Callable[[Float[Tensor, "n 3 height width"]], Sequence[Float[Tensor, "n channels rows columns"]]]
+Eyes = Callable[[Float[Tensor, "n 3 height width"]], Sequence[Float[Tensor, "n _ _ _"]]]
 STAGES = {"blocks.2": 40, "blocks.4": 112, "blocks.6": 320}  # of EfficientNet-Lite0, at 1/8, 1/16, 1/32 of its input
 
 
@@ -133,16 +136,18 @@ def look(eyes: Eyes | None, luma: Float[Tensor, "n 1 height width"]) -> Sequence
     """What a trained network gives, at the widths of `UNet`, for a grey photo, shown to it four times as large."""
     if eyes is None:
         return ()
+    check_some(luma=luma)
     large = F.interpolate(luma, scale_factor=4, mode="bilinear").expand(-1, 3, -1, -1)
-    return eyes(large.contiguous(memory_format=torch.channels_last))
+    seen = eyes(large.contiguous(memory_format=torch.channels_last))
+    return gave("eyes", seen, Sequence[Float[Tensor, "n _ _ _"]])
 
 
 class Guess(nn.Module):
     """The one chroma with the least expected error, from a U-Net: greyish wherever several are likely."""
 
     def __init__(
-        self, four_greys: bool = False, classes: int = 0, width: int = 48, eyes: Eyes | None = None,
-        dropout: float = 0.0,
+        self, four_greys: bool = False, classes: Natural = 0, width: Count = 48, eyes: Eyes | None = None,
+        dropout: Part = 0.0,
     ):  # fmt: skip
         """`four_greys`: sees the luma under all `gammas`, as the published networks do. `eyes` give `STAGES`' maps.
 
@@ -150,7 +155,7 @@ class Guess(nn.Module):
         """
         super().__init__()
         self.four_greys, self.eyes = four_greys, eyes
-        features = STAGES.values() if eyes else ()
+        features = tuple(STAGES.values()) if eyes else ()
         inside = 4 if four_greys else 1
         self.network = UNet(inside, width=width, classes=classes, features=features, dropout=dropout)
 
@@ -168,25 +173,27 @@ class Odds(nn.Module):
     """
 
     def __init__(
-        self, bins: Float[Tensor, "q 2"], rarity: Float[Tensor, " q"], width: int = 48, eyes: Eyes | None = None
+        self, bins: Float[Tensor, "q 2"], rarity: Float[Tensor, " q"], width: Count = 48, eyes: Eyes | None = None
     ):
         """`eyes` as those of `Guess`."""
         super().__init__()
         self.eyes = eyes
         self.register_buffer("bins", bins)
         self.register_buffer("rarity", rarity)
-        self.network = UNet(outside=len(bins), width=width, half=True, features=STAGES.values() if eyes else ())
+        features = tuple(STAGES.values()) if eyes else ()
+        self.network = UNet(outside=len(bins), width=width, half=True, features=features)
 
     def logits(self, luma: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n q rows columns"]:
         return self.network(luma, features=look(self.eyes, luma)).float()
 
     def forward(
-        self, luma: Float[Tensor, "n 1 height width"], temperature: float = 0.4
+        self, luma: Float[Tensor, "n 1 height width"], temperature: Positive = 0.4
     ) -> Float[Tensor, "n 2 height width"]:
         return self.annealed_mean(self.logits(luma), temperature)
 
+    @in_float32
     def annealed_mean(
-        self, logits: Float[Tensor, "n q rows columns"], temperature: float
+        self, logits: Float[Tensor, "n q rows columns"], temperature: Positive
     ) -> Float[Tensor, "n 2 height width"]:
         """Their eq. 5: the likeliest chroma at temperature 0, the mean of all at 1."""
         odds = torch.softmax(logits / temperature, dim=1)
@@ -195,7 +202,7 @@ class Odds(nn.Module):
 
 
 def chroma_bins(
-    rgb: Float[Tensor, "n 3 height width"], step: float = 0.04, rarest: float = 1e-5, mix: float = 0.5
+    rgb: Float[Tensor, "n 3 height width"], step: Positive = 0.04, rarest: Part = 1e-5, mix: Part = 0.5
 ) -> tuple[Float[Tensor, "q 2"], Float[Tensor, " q"]]:
     """The chromas on a grid of this step that these photos hold, and the weight of each in training.
 
@@ -207,6 +214,8 @@ def chroma_bins(
     cells, counts = ((chroma - 0.5) / step).round().long().unique(dim=0, return_counts=True)
     frequency = counts / counts.sum()
     cells, frequency = cells[frequency >= rarest], frequency[frequency >= rarest]
+    if len(cells) == 0:
+        raise ValueError(f"rarest is {rarest:g}, expected less: every chroma of these photos is rarer")
     weight = 1 / ((1 - mix) * frequency + mix / len(frequency))
     return 0.5 + step * cells, weight / (frequency * weight).sum()
 
@@ -217,8 +226,11 @@ def regression(model: nn.Module, rgb: Float[Tensor, "n 3 height width"]) -> dict
     return {"loss": losses.mse(model(luma), chroma)}
 
 
-def regression_knowing(model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+def regression_knowing(
+    model: nn.Module, batch: tuple[Float[Tensor, "n 3 height width"], Int[Tensor, " n"]]
+) -> dict[str, Tensor]:
     """`regression` of a model that is told what is in every photo: a batch of photos and labels."""
+    check_some(batch=batch[0])
     luma, chroma = split(batch[0])
     return {"loss": losses.mse(model(luma, batch[1]), chroma)}
 

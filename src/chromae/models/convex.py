@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chromae import losses
+from chromae.kinds import Count
 from chromae.models.autoencoder import Autoencoder
 
 ALL = slice(None)
@@ -26,7 +27,7 @@ class ConvexDecoder(nn.Module):
     through two hidden layers. After CvxNet (Deng et al. 2020, https://arxiv.org/abs/1909.05736), which lacks q.
     """
 
-    def __init__(self, latent: int, size: int = 128, cells: int = 4, cuts: int = 6, hidden: int = 256):
+    def __init__(self, latent: Count, size: Count = 128, cells: Count = 4, cuts: Count = 6, hidden: Count = 256):
         super().__init__()
         self.cells, self.cuts = cells, cuts
         self.register_buffer("places", 2 * (torch.arange(size) + 0.5) / size - 1, persistent=False)
@@ -65,11 +66,12 @@ class ConvexDecoder(nn.Module):
         self.coefficients.bias.copy_(bias + 0.1 * torch.randn_like(bias))
 
 
-def sparse_reconstruction(stride: int = 4) -> Callable[[Autoencoder, Tensor], dict[str, Tensor]]:
+def sparse_reconstruction(stride: Count = 4) -> Callable[[Autoencoder, Tensor], dict[str, Tensor]]:
     """Objective: MSE on every `stride`-th row and column in training, on the whole image when evaluated.
 
     Where the rows and columns begin changes from batch to batch, so that the expected gradient is that of the MSE
-    on all pixels. The encoder always sees the whole image.
+    on all pixels. They are drawn on the CPU: slices are Python's, and nothing waits for an accelerator. The encoder
+    always sees the whole image.
     """
 
     def objective(model: Autoencoder, images: Float[Tensor, "n 3 size size"]) -> dict[str, Tensor]:

@@ -6,6 +6,10 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from chromae import gave
+from chromae.kinds import Count
+from chromae.numeric import full
+
 
 class Embedder(nn.Module):
     """Seven convolutions, four of them strided, then the mean over what is left: n × 3 × h × w → n × `dimensions`.
@@ -15,8 +19,12 @@ class Embedder(nn.Module):
     (`norm=False` shows it).
     """
 
-    def __init__(self, dimensions: int = 128, widths: tuple[int, ...] = (16, 32, 32, 64, 64, 128), norm: bool = True):
+    def __init__(
+        self, dimensions: Count = 128, widths: tuple[Count, ...] = (16, 32, 32, 64, 64, 128), norm: bool = True
+    ):
         super().__init__()
+        if not widths:
+            raise ValueError("widths is empty, expected one convolution's or more")
         layers = []
         for index, (inside, out) in enumerate(pairwise([3, *widths])):
             layers += [nn.Conv2d(inside, out, 3, stride=1 + (index < 4), padding=1)]
@@ -36,7 +44,11 @@ def contrastive(
     """Objective of an embedder on pairs: `loss(anchor, positive)` of their embeddings."""
 
     def objective(model: nn.Module, pairs: Float[Tensor, "n 2 3 height width"]) -> dict[str, Tensor]:
-        anchor, positive = model.encode(pairs.flatten(0, 1)).float().unflatten(0, (-1, 2)).unbind(1)
-        return {"loss": loss(anchor, positive)}
+        anchor, positive = (
+            full(gave("model.encode", model.encode(pairs.flatten(0, 1)), Float[Tensor, "_ d"]))
+            .unflatten(0, (-1, 2))
+            .unbind(1)
+        )
+        return {"loss": gave("loss", loss(anchor, positive), Float[Tensor, ""])}
 
     return objective

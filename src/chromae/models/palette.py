@@ -8,6 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
+from chromae import color, gave
+from chromae.kinds import Count, Natural, Size
+from chromae.numeric import check_some
+
 RELAXATIONS = ("plain", "sharpened", "annealed", "straight-through", "gumbel")
 HOT, COLD = 1.0, 0.05  # temperatures of "annealed", at the beginning and at the end
 
@@ -27,6 +31,8 @@ class PaletteImage(nn.Module):
         super().__init__()
         if relaxation not in RELAXATIONS:
             raise ValueError(f"relaxation is {relaxation!r}, expected one of {', '.join(RELAXATIONS)}")
+        gave("logits", logits(), Float[Tensor, "n height width"])
+        gave("colors", colors(), Float[Tensor, "_ 3"])
         if len(logits()) != len(colors()):
             raise ValueError(f"logits choose among {len(logits())} colours, colors holds {len(colors())}")
         self.logits, self.colors, self.relaxation = logits, colors, relaxation
@@ -65,6 +71,7 @@ class PaletteImage(nn.Module):
 
 
 def one_hot(logits: Float[Tensor, "n height width"]) -> Float[Tensor, "n height width"]:
+    check_some(logits=logits)
     return F.one_hot(logits.argmax(0), len(logits)).movedim(-1, 0).to(logits.dtype)
 
 
@@ -74,13 +81,12 @@ class Palette(nn.Module):
     Raises ValueError for fewer than two colours in all, and for given ones outside [0, 1].
     """
 
-    def __init__(self, learned: int, generator: Generator, given: Float[Tensor, "m 3"] | None = None):
+    def __init__(self, learned: Natural, generator: Generator, given: Float[Tensor, "m 3"] | None = None):
         super().__init__()
         given = torch.empty(0, 3) if given is None else given
         if len(given) + learned < 2:
             raise ValueError(f"a palette has {len(given) + learned} colours, expected 2 or more")
-        if given.numel() and not (given.min() >= 0 and given.max() <= 1):
-            raise ValueError(f"given has values from {given.min():g} to {given.max():g}, expected RGB in [0, 1]")
+        color.check(given=given)
         self.register_buffer("given", given)
         self.learned = nn.Parameter(torch.randn(learned, 3, generator=generator))
 
@@ -91,7 +97,7 @@ class Palette(nn.Module):
 class Pixels(nn.Module):
     """Logits of every pixel for itself, or, with `coarse` above 1, of fewer, enlarged smoothly."""
 
-    def __init__(self, n: int, height: int, width: int, generator: Generator, coarse: int = 1):
+    def __init__(self, n: Count, height: Count, width: Count, generator: Generator, coarse: Count = 1):
         super().__init__()
         self.size = (height, width)
         self.values = nn.Parameter(torch.randn(n, -(-height // coarse), -(-width // coarse), generator=generator))
@@ -109,7 +115,9 @@ class Fourier(nn.Module):
     then moves whole regions, not single pixels, and regions are what pens can draw.
     """
 
-    def __init__(self, n: int, height: int, width: int, generator: Generator, decay: float = 1.0, blur: float = 0.0):
+    def __init__(
+        self, n: Count, height: Count, width: Count, generator: Generator, decay: Size = 1.0, blur: Size = 0.0
+    ):
         super().__init__()
         self.size = (height, width)
         up, across = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]

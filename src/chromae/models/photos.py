@@ -12,20 +12,21 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from chromae.kinds import Count, Natural
 from chromae.models.autoencoder import Autoencoder
 
 
 def small(
-    channels: Sequence[int] = (8, 12),
-    latent: int = 16,
-    kernel: int = 3,
+    channels: Sequence[Count] = (8, 12),
+    latent: Count = 16,
+    kernel: Count = 3,
     halvings: int = 2,
     strided: bool = False,
-    extra: int = 0,
+    extra: Natural = 0,
     rectified: bool = True,
     output: Callable[[Tensor], Tensor] = torch.sigmoid,
-    inside: int = 3,
-    outside: int = 3,
+    inside: Count = 3,
+    outside: Count = 3,
 ) -> Autoencoder:
     """The published network: 3 × 32 × 32 → `latent` × 8 × 8 → 3 × 32 × 32, and its variants.
 
@@ -41,7 +42,7 @@ def small(
         inside, outside: channels of the picture that goes in, and of the one that comes out.
     """
     if not 0 <= halvings <= len(channels):
-        raise ValueError(f"halvings is {halvings}, expected 0 to {len(channels)}, one a convolution before the code")
+        raise ValueError(f"halvings is {halvings}, expected 0 to {len(channels)}, one for each of channels")
     if kernel % 2 == 0:
         raise ValueError(f"kernel is {kernel}, expected an odd width")
 
@@ -84,7 +85,7 @@ class Residual(nn.Module):
     sigmoid: colours leave it unbounded.
     """
 
-    def __init__(self, latent: int, width: int = 32, depth: int = 1):
+    def __init__(self, latent: Count, width: Count = 32, depth: Natural = 1):
         super().__init__()
         widths = [width, 2 * width, 4 * width]
         down: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1), *blocks(width, depth)]
@@ -113,17 +114,17 @@ class Residual(nn.Module):
 class Block(nn.Module):
     """x + convolution(SiLU(convolution(SiLU(x)))), the identity before training."""
 
-    def __init__(self, width: int):
+    def __init__(self, width: Count):
         super().__init__()
         self.layers = nn.Sequential(
             nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), silent(nn.Conv2d(width, width, 3, padding=1))
         )
 
-    def forward(self, x: Float[Tensor, "n width height width"]) -> Float[Tensor, "n width height width"]:
+    def forward(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n channels height width"]:
         return x + self.layers(x)
 
 
-def blocks(width: int, depth: int) -> list[nn.Module]:
+def blocks(width: Count, depth: Natural) -> list[nn.Module]:
     return [Block(width) for _ in range(depth)]
 
 
@@ -141,8 +142,10 @@ class Blockwise(nn.Module):
     ends as a code of `latent` · (32 / `block`)² numbers.
     """
 
-    def __init__(self, latent: int = 64, block: int = 8, width: int = 96, depth: int = 2):
+    def __init__(self, latent: Count = 64, block: int = 8, width: Count = 96, depth: Natural = 2):
         super().__init__()
+        if block not in (4, 8, 16, 32):
+            raise ValueError(f"block is {block}, expected 4, 8, 16 or 32 pixels")
         self.down = nn.Conv2d(3, latent, block, stride=block)
         self.up = nn.ConvTranspose2d(latent, 3, block, stride=block)
         self.register_buffer("scale", torch.ones(latent, 1, 1))  # of the components

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromae import losses
+from chromae import gave, losses
+from chromae.kinds import Finite, Size
+from chromae.numeric import full
 
 Likelihood = Callable[[Tensor, Tensor], Tensor]
 
@@ -23,8 +25,8 @@ class VAE(nn.Module):
         self.encoder, self.decoder = encoder, decoder
 
     def posterior(self, x: Float[Tensor, "n *shape"]) -> tuple[Float[Tensor, "n latent"], Float[Tensor, "n latent"]]:
-        """Mean and log-variance of q(z|x)."""
-        return self.encoder(x).chunk(2, dim=1)
+        """Mean and log-variance of q(z|x), and so the noise and z drawn by them, in float32 under mixed precision."""
+        return full(self.encoder(x)).chunk(2, dim=1)
 
     def encode(self, x: Float[Tensor, "n *shape"]) -> Float[Tensor, "n latent"]:
         """Embeddings: the posterior means, the same on every call."""
@@ -39,7 +41,7 @@ class VAE(nn.Module):
 
 
 def negative_elbo(
-    likelihood: Likelihood, beta: float = 1.0, free_bits: float = 0.0
+    likelihood: Likelihood, beta: Finite = 1.0, free_bits: Size = 0.0
 ) -> Callable[[VAE, Float[Tensor, "n *shape"]], dict[str, Tensor]]:
     """Objective of a VAE with `likelihood(parameters, x)`, one of losses' negative log-likelihoods a image.
 
@@ -51,7 +53,7 @@ def negative_elbo(
     def objective(model: VAE, x: Float[Tensor, "n *shape"]) -> dict[str, Tensor]:
         mean, log_variance = model.posterior(x)
         z = mean + torch.exp(log_variance / 2) * torch.randn_like(mean)
-        reconstruction = likelihood(model.decode(z), x).mean()
+        reconstruction = gave("likelihood", likelihood(model.decode(z), x), Float[Tensor, f"{len(x)}"]).mean()
         per_latent = losses.kl(mean, log_variance).mean(0)
         divergence = per_latent.sum()
         pushed = per_latent.clamp(min=free_bits).sum() if free_bits else divergence

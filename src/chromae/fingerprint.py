@@ -1,0 +1,160 @@
+"""Which code a function runs, as a short hash for every part of it: a record then says which code made it."""
+
+import ast
+import contextlib
+import dis
+import functools
+import hashlib
+import importlib.util
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+
+PACKAGE = __name__.partition(".")[0]
+SIMPLE = (int, float, complex, str, bytes, range, type(None))
+COLLECTION = (dict, list, tuple, set, frozenset)
+
+
+def of(function: Callable) -> dict[str, str]:
+    """A hash for every part of the code that a function runs, by the part's name.
+
+    Parts are the function itself; what it reads, through globals and closures, of its own module (a notebook, a
+    script): functions, classes, numbers, strings and collections of them; and the modules of this package that these
+    use, with those that they import. Comments, docstrings and layout do not count; other packages have versions.
+    """
+    root = _bare(function)
+    while isinstance(root, functools.partial):
+        root = _bare(root.func)
+    home, seen, todo = root.__module__, [], [("function", function)]
+    texts: dict[str, list[str]] = {}
+    while todo:
+        name, value = todo.pop(0)
+        value = _bare(value)
+        module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        if isinstance(module, str) and module.partition(".")[0] == PACKAGE:
+            texts |= {part: [text] for part, text in _modules(module).items()}
+        elif isinstance(value, functools.partial):
+            todo += [(name, value.func), (name, (value.args, value.keywords))]
+        elif isinstance(value, FunctionType | type) and module == home and value not in seen:
+            seen.append(value)
+            label = value.__qualname__.rpartition("<locals>.")[2]
+            if isinstance(value, FunctionType):
+                texts.setdefault(label, []).append(_source(value))
+                defaults = value.__defaults__ or (), value.__kwdefaults__ or {}
+                todo += [*_reads(value), (f"{label}, defaults", defaults)]
+            else:
+                own = {key: it for key, it in vars(value).items() if callable(it) or not key.startswith("__")}
+                todo += [(f"{label}.{key}", it) for key, it in own.items()]
+        elif isinstance(value, SIMPLE + COLLECTION):
+            leaves = list(_leaves(value))
+            simple = repr([leaf for leaf in leaves if isinstance(leaf, SIMPLE)])
+            if simple != "[]" and simple not in texts.setdefault(name, []):
+                texts[name].append(simple)
+            todo += [(name, leaf) for leaf in leaves if not isinstance(leaf, SIMPLE)]
+        elif module == home:  # an object of a class of this module
+            todo.append((name, type(value)))
+    return {name: _hash("".join(sorted(parts))) for name, parts in sorted(texts.items()) if parts}
+
+
+def _bare(value: object) -> object:
+    """A function without what is wrapped around it; anything else as it is."""
+    value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+    return inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
+
+
+def _reads(function: FunctionType) -> Iterator[tuple[str, object]]:
+    """What a function, and those inside it, read from outside: names and values."""
+    for code in _codes(function.__code__):
+        for step in dis.get_instructions(code):
+            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME") and step.argval in function.__globals__:
+                yield step.argval, function.__globals__[step.argval]
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # it may have no value yet
+            yield name, cell.cell_contents
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _codes(inner)
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """What a collection holds at any depth, a dictionary's keys too, in an order that depends on nothing else."""
+    if isinstance(value, dict):
+        value = list(value.items())
+    elif isinstance(value, set | frozenset):
+        value = sorted(value, key=repr)
+    if not isinstance(value, COLLECTION):
+        yield value
+    else:
+        for one in value:
+            yield from _leaves(one)
+
+
+def _source(function: FunctionType) -> str:
+    """What the source says; if there is none to be had, the names and constants that the code holds."""
+    try:
+        return _text(ast.parse(textwrap.dedent(inspect.getsource(function))))
+    except (OSError, TypeError, SyntaxError):
+        codes = list(_codes(function.__code__))
+        return repr([(code.co_names, [one for one in code.co_consts if isinstance(one, SIMPLE)]) for code in codes])
+
+
+def _modules(name: str) -> dict[str, str]:
+    """The text of a module of this package, and of all in it that this one imports."""
+    found: dict[str, str] = {}
+    todo = [name]
+    while todo:
+        name = todo.pop()
+        origin = _origin(name)
+        if origin is not None and name not in found:
+            found[name], imported = _parsed(name, origin, origin.stat().st_mtime_ns)
+            todo += imported
+    return found
+
+
+@functools.cache
+def _parsed(name: str, path: Path, changed: int) -> tuple[str, list[str]]:
+    """The text of a module as it was at a time, and the modules of this package that it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names += [one if one.partition(".")[0] == PACKAGE and _origin(one) else node.module for one in inside]
+    return _text(tree), sorted({name for name in names if name.partition(".")[0] == PACKAGE})
+
+
+def _origin(name: str) -> Path | None:
+    """The source of a module; None if this is no module, or has none."""
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec is not None and (spec.origin or "").endswith(".py") else None
+
+
+def _text(node: object) -> str:
+    """A syntax tree without positions, empty fields (which Pythons differ in) and strings that do nothing."""
+    if isinstance(node, list):
+        return f"[{', '.join(_text(one) for one in node if not _words(one))}]"
+    if isinstance(node, ast.AST):
+        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, []) and name != "kind"]
+        return f"{type(node).__name__}({', '.join(f'{name}={_text(value)}' for name, value in fields)})"
+    return repr(node)
+
+
+def _words(node: object) -> bool:
+    """Whether this is a docstring, or another string that stands alone."""
+    lone = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(lone, ast.Constant) and isinstance(lone.value, str)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -1,0 +1,593 @@
+"""A good call of every public function and class: from its signature, and from a table where that tells too little."""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import types
+import typing
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import AbstractArray
+from matplotlib.figure import Figure
+from torch import Generator, Tensor, nn
+
+import chromae
+from chromae import (
+    checkpoints,
+    curves,
+    datasets,
+    drawing,
+    ensemble,
+    excitation,
+    losses,
+    optimizers,
+    plotter,
+    progress,
+    results,
+    settings,
+    shapes,
+    sheets,
+    training,
+    views,
+    weights,
+)
+from chromae.models import autoencoder, colorizer, convex, dense, embedder, palette, photos, vae
+from chromae.models.color import ColorAutoencoder
+
+SIZES = {"n": 6, "m": 5, "d": 4, "size": 16, "height": 16, "width": 16, "h": 16, "w": 16, "count": 3}
+NUMBERS = {"n": 6, "size": 16, "steps": 5, "width": 8, "height": 16, "latent": 3, "out": 3, "hidden": 8, "k": 2}
+
+# Left out, with the reason.
+LEFT_OUT = {
+    "distributed.join": "starts a group of processes",
+    "distributed.from_first": "needs a group of processes",
+    "distributed.share_weights": "needs a group of processes",
+    "distributed.sum_gradients": "needs a group of processes",
+    "distributed.all_agree": "needs a group of processes",
+    "excitation.efficientnet_lite0": "takes no argument, and seconds",
+    "excitation.googlenet": "takes no argument, and a download",
+    "excitation.efficientnet_lite0_weights": "takes one network, and seconds",
+}
+
+
+class Mine(ValueError):
+    """What a caller's own model or function says of what it cannot read: to be passed on as it is."""
+
+
+class Tiny(nn.Module):
+    """A caller's own model: images of 6 numbers ↔ 2 latents, strict about what comes in."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Linear(6, 4), nn.Linear(2, 6)
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        if x.ndim < 2 or x.shape[1:].numel() != 6 or not x.is_floating_point():
+            raise Mine(f"this model reads 6 numbers an image, not {tuple(x.shape)}")
+        return self.down(x.flatten(1).to(self.down.weight.dtype)).chunk(2, 1)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x)[0]
+
+    def decode(self, z: Tensor) -> Tensor:
+        if z.shape[-1:] != (2,) or not z.is_floating_point():
+            raise Mine(f"this model reads 2 latents, not {tuple(z.shape)}")
+        return self.up(z.to(self.up.weight.dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decode(self.encode(x)).view_as(x)
+
+
+class Other(nn.Linear):
+    """A caller's model that can do nothing else."""
+
+    def __init__(self):
+        super().__init__(3, 3)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if len(inputs) != 1 or inputs[0].shape[-1:] != (3,) or inputs[0].dtype != torch.float32:
+            raise Mine("this model reads 3 numbers")
+        return super().forward(*inputs)
+
+
+class Drawer(Tiny):
+    """Two latents to pictures."""
+
+    def decode(self, z: Tensor) -> Tensor:
+        return super().decode(z)[:, :3, None, None].sigmoid().expand(-1, -1, 4, 4)
+
+
+def rand(*shape: int) -> Tensor:
+    return 0.1 + 0.8 * torch.rand(shape, generator=Generator().manual_seed(len(shape) + sum(shape)))
+
+
+def uint8(*shape: int) -> np.ndarray:
+    return (255 * rand(*shape)).to(torch.uint8).numpy()
+
+
+def generator() -> Generator:
+    return Generator().manual_seed(1)
+
+
+def made(n: int = 6) -> shapes.Factors:
+    return shapes.factors(n, generator())
+
+
+def classifier() -> excitation.Classifier:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)
+    )
+    return excitation.Classifier(network, ["cat, puss", "dog", "fox"])
+
+
+def labels() -> Tensor:
+    return (torch.arange(64) // 8 % 2).view(8, 8)
+
+
+def plot() -> plotter.Plot:
+    return plotter.plot(labels(), rand(2, 3), page=(40.0, 40.0), margin=5.0, pen_width=1.0)
+
+
+def autoencoded() -> autoencoder.Autoencoder:
+    torch.manual_seed(0)
+    return autoencoder.Autoencoder(dense.encoder((1, 4, 4), [8], 2), dense.decoder(2, [8], (1, 4, 4)))
+
+
+def variational() -> vae.VAE:
+    torch.manual_seed(0)
+    return vae.VAE(dense.encoder((1, 4, 4), [8], 4), dense.decoder(2, [8], (1, 4, 4)))
+
+
+def unsquare(codes: Tensor) -> Tensor:
+    if codes.shape[1:] != (2,):
+        raise Mine("this decoder reads 2 numbers")
+    return torch.cat([codes, codes[:, :1] * codes[:, 1:]], dim=1)
+
+
+def picture() -> palette.PaletteImage:
+    return palette.PaletteImage(palette.Pixels(3, 16, 16, generator()), palette.Palette(3, generator()))
+
+
+def state() -> checkpoints.State:
+    model = Tiny()
+    return checkpoints.State(model, torch.optim.SGD(model.parameters(), lr=0.1), {"lr": 0.1})
+
+
+def axes():
+    return Figure().add_subplot()
+
+
+def file(tmp: Path, name: str, write: Callable[[Path], object]) -> Path:
+    """A file that is written once."""
+    if not (tmp / name).exists():
+        write(tmp / name)
+    return tmp / name
+
+
+def run_one(width: int, seed: int) -> dict[str, float]:
+    return {"mse": width + seed}
+
+
+def records() -> list[dict]:
+    where = {"preset": "fast", "device": "cpu", "seconds": 1}
+    return [where | {"arguments": {"width": 1, "seed": seed}, "metrics": {"mse": 0.5 + seed}} for seed in (0, 1)]
+
+
+def film_frames(tmp: Path) -> Path:
+    from chromae import frames
+
+    if not (tmp / "clip").exists():
+        for number in (1, 2):
+            frames.save(uint8(16, 16, 3), tmp / "clip", number)
+    return tmp / "clip"
+
+
+def write_results(tmp: Path) -> Path:
+    if not (tmp / "published" / "01_x.json").exists():
+        metrics = {"mse": results.metric(0.5, "")}
+        results.write(tmp / "published", "01_x", data="none", device=torch.device("cpu"), seconds=1.0, metrics=metrics)
+    return tmp / "published"
+
+
+# By function and argument, what its annotation does not tell. `tmp` is a folder of the test.
+GOOD: dict[str, Callable[[Path], dict]] = {
+    "batches.batches": lambda tmp: {
+        "data": rand(6, 3),
+        "size": 6,
+        "batch_size": 4,
+        "seed": 0,
+        "device": torch.device("cpu"),
+    },
+    "batches.take": lambda tmp: {"data": rand(6, 3), "index": torch.tensor([0, 2])},
+    "batches.length": lambda tmp: {"data": rand(6, 3)},
+    "batches.check": lambda tmp: {"name": "data", "data": rand(6, 3), "device": torch.device("cpu")},
+    "checkpoints.State": lambda tmp: vars(state()),
+    "checkpoints.State.save": lambda tmp: {"path": tmp / "state.pt"},
+    "checkpoints.State.load": lambda tmp: {"path": file(tmp, "kept.pt", state().save)},
+    "checkpoints.digest": lambda tmp: {"saved": {"a": [rand(3), 1]}},
+    "checkpoints.describe": lambda tmp: {"value": functools.partial(run_one, width=1)},
+    "datasets.color_triplets": lambda tmp: {"n": 4},
+    "datasets.digits": lambda tmp: {"device": "cpu"},
+    "datasets.photos": lambda tmp: {"device": "cpu"},
+    "datasets.shape_pairs": lambda tmp: {"changes": (views.rotate,), "size": 16},
+    "datasets.drawn": lambda tmp: {"data": rand(6, 3, 8, 8), "mirror": True, "shift": 1},
+    "datasets.shifted": lambda tmp: {"most": 2},
+    "distributed.whole_batch_norms": lambda tmp: {"model": nn.Sequential(nn.BatchNorm1d(3)), "workers": 1},
+    "downloads.load": lambda tmp: {"name": "mnist", "folder": tmp},
+    "drawing.frame": lambda tmp: {
+        "pictures": {"a": uint8(16, 16, 3)},
+        "curves": [[0.1, 0.2]],
+        "axes": drawing.Axes("mse", 5, 0.0, 1.0, 0.1, "limit"),
+    },
+    "drawing.latent_plane": lambda tmp: {
+        "model": Drawer(),
+        "images": rand(6, 6),
+        "labels": torch.arange(6) % 3,
+        "columns": 3,
+        "size": 60,
+    },
+    "drawing.scatter": lambda tmp: {
+        "points": rand(6, 2).numpy(),
+        "labels": np.arange(6),
+        "box": np.array([[0, 0], [1.0, 1]]),
+        "size": 60,
+    },
+    "drawing.sprites": lambda tmp: {
+        "points": rand(6, 2).numpy(),
+        "made": made(),
+        "box": np.array([[0, 0], [1.0, 1]]),
+        "size": 60,
+    },
+    "drawing.sheet": lambda tmp: {"images": rand(6, 3, 8, 8), "columns": 3},
+    "ensemble.Ensemble": lambda tmp: {"make_model": Tiny, "seeds": [0, 1]},
+    "ensemble.Ensemble.map": lambda tmp: {"function": lambda model, x: model(x), "inputs": (rand(2, 5, 6),)},
+    "ensemble.Ensemble.member": lambda tmp: {"index": 1},
+    "ensemble.Ensemble.objective": lambda tmp: {"objective": losses.reconstruction},
+    "ensemble.Ensemble.sample": lambda tmp: {"sample": datasets.colors},
+    "excitation.Classifier": lambda tmp: {"network": nn.Linear(3, 2), "classes": ["cat", "dog"]},
+    "excitation.Classifier.index": lambda tmp: {"name": "cat"},
+    "excitation.likes": lambda tmp: {"name": "cat", "names": ["cats", "dogs"]},
+    "excitation.logit": lambda tmp: {"name": "dog"},
+    "excitation.channel": lambda tmp: {"layer": "0", "index": 1},
+    "excitation.neuron": lambda tmp: {"layer": "0", "index": 1},
+    "excitation.direction": lambda tmp: {"layer": "0", "vector": rand(4)},
+    "excitation.style": lambda tmp: {"layers": ["0", "1"]},
+    "excitation.activations": lambda tmp: {"layers": ["0", "1"]},
+    "excitation.activation": lambda tmp: {"layer": "0"},
+    "excitation.watching": lambda tmp: {"network": classifier().network, "layer": "0"},
+    "excitation.excite": lambda tmp: {
+        "image": picture(),
+        "answer": lambda images: images.mean((1, 2, 3)),
+        "steps": 2,
+        "views": 2,
+        "callback": lambda *_: None,
+    },
+    "files.replacing": lambda tmp: {"path": tmp / "replaced"},
+    "fingerprint.of": lambda tmp: {"function": run_one},
+    "frames.clear": lambda tmp: {"folder": tmp / "clip"},
+    "frames.save": lambda tmp: {"folder": tmp / "saved", "number": 1},
+    "frames.settle": lambda tmp: {"folder": film_frames(tmp)},
+    "frames.film": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
+    "frames.encode": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
+    "losses.reconstruction": lambda tmp: {"model": Tiny(), "batch": rand(4, 6)},
+    "losses.reconstruction_and_triplet": lambda tmp: {"model": ColorAutoencoder(), "batch": rand(4, 3, 3)},
+    "metrics.iwae": lambda tmp: {
+        "model": Tiny(),
+        "x": rand(4, 6),
+        "likelihood": losses.bernoulli,
+        "samples": 3,
+        "rows": 8,
+    },
+    "metrics.active_units": lambda tmp: {"model": Tiny(), "x": rand(4, 6)},
+    "metrics.psnr": lambda tmp: {"mse": 0.1},
+    "metrics.embed": lambda tmp: {"model": Tiny(), "images": rand(4, 6)},
+    "metrics.nearest_mse": lambda tmp: {"images": rand(4, 6), "others": rand(5, 6)},
+    "metrics.pca_errors": lambda tmp: {"train": rand(6, 4), "test": rand(5, 4), "sizes": [0, 2], "rows": 4},
+    "models.autoencoder.Autoencoder": lambda tmp: {"encoder": nn.Linear(3, 2), "decoder": nn.Linear(2, 3)},
+    "models.autoencoder.Autoencoder.encode": lambda tmp: {"x": rand(5, 1, 4, 4)},
+    "models.autoencoder.Autoencoder.decode": lambda tmp: {"z": rand(5, 2)},
+    "models.autoencoder.Autoencoder.forward": lambda tmp: {"x": rand(5, 1, 4, 4)},
+    "models.color.ColorAutoencoder.decode": lambda tmp: {"latents": rand(5, 2)},
+    "models.color.color_map": lambda tmp: {"model": ColorAutoencoder(), "size": 8},
+    "models.color.to_image": lambda tmp: {"rgb": rand(2, 16, 3)},
+    "models.colorizer.Published": lambda tmp: {"network": nn.Conv2d(4, 2, 3, padding=1)},
+    "models.colorizer.UNet": lambda tmp: {"width": 4},
+    "models.colorizer.UNet.forward": lambda tmp: {"x": rand(2, 1, 16, 16)},
+    "models.colorizer.Guess": lambda tmp: {"width": 4},
+    "models.colorizer.Odds": lambda tmp: {"bins": rand(5, 2), "rarity": rand(5), "width": 4},
+    "models.colorizer.Odds.annealed_mean": lambda tmp: {"logits": rand(2, 5, 8, 8), "temperature": 0.4},
+    "models.colorizer.look": lambda tmp: {"eyes": lambda images: [images], "luma": rand(2, 1, 4, 4)},
+    "models.colorizer.regression": lambda tmp: {"model": lambda_model(), "rgb": rand(2, 3, 16, 16)},
+    "models.colorizer.regression_knowing": lambda tmp: {
+        "model": colorizer.Guess(width=4, classes=3),
+        "batch": (rand(2, 3, 16, 16), torch.tensor([0, 2])),
+    },
+    "models.colorizer.classification": lambda tmp: {"model": odds(), "rgb": rand(2, 3, 16, 16)},
+    "models.conv.shapes_encoder": lambda tmp: {"latent": 2, "size": 32, "widths": (4, 4, 4, 4, 4)},
+    "models.conv.shapes_decoder": lambda tmp: {"latent": 2, "size": 32, "widths": (4, 4, 4, 4)},
+    "models.conv.fold": lambda tmp: {"layers": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))},
+    "models.conv.fold_norms": lambda tmp: {"module": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()},
+    "models.conv.he_start": lambda tmp: {"layers": nn.Sequential(nn.Conv2d(3, 4, 3))},
+    "models.convex.ConvexDecoder": lambda tmp: {"latent": 2, "size": 16, "hidden": 8},
+    "models.convex.ConvexDecoder.forward": lambda tmp: {"z": rand(3, 2)},
+    "models.convex.ConvexDecoder.cut_out": lambda tmp: {"z": rand(3, 2)},
+    "models.convex.sparse_reconstruction": lambda tmp: {"stride": 4},
+    "models.dense.encoder": lambda tmp: {"shape": (1, 4, 4), "hidden": [8], "out": 2},
+    "models.dense.decoder": lambda tmp: {"shape": (1, 4, 4), "hidden": [8], "latent": 2},
+    "models.dense.layers": lambda tmp: {"sizes": [3, 2], "activation": nn.ReLU},
+    "models.embedder.Embedder": lambda tmp: {"dimensions": 8, "widths": (4, 4)},
+    "models.embedder.contrastive": lambda tmp: {"loss": losses.info_nce},
+    "models.palette.PaletteImage": lambda tmp: {
+        "logits": palette.Pixels(3, 8, 8, generator()),
+        "colors": palette.Palette(3, generator()),
+    },
+    "models.palette.Palette": lambda tmp: {"learned": 2, "given": rand(2, 3)},
+    "models.photos.receptive_field": lambda tmp: {"encoder": nn.Sequential(nn.Conv2d(3, 4, 3))},
+    "models.photos.Residual": lambda tmp: {"latent": 3, "width": 4},
+    "models.photos.Residual.decode": lambda tmp: {"z": rand(2, 3)},
+    "models.photos.Block": lambda tmp: {"width": 4},
+    "models.photos.Block.forward": lambda tmp: {"x": rand(2, 4, 8, 8)},
+    "models.photos.blocks": lambda tmp: {"width": 4, "depth": 2},
+    "models.photos.silent": lambda tmp: {"layer": nn.Linear(2, 2)},
+    "models.photos.Blockwise": lambda tmp: {"latent": 6, "width": 4, "depth": 1},
+    "models.photos.Blockwise.start": lambda tmp: {"images": rand(4, 3, 32, 32)},
+    "models.photos.Blockwise.decode": lambda tmp: {"z": rand(2, 6, 4, 4)},
+    "models.vae.VAE": lambda tmp: {"encoder": nn.Linear(3, 4), "decoder": nn.Linear(2, 3)},
+    "models.vae.VAE.posterior": lambda tmp: {"x": rand(5, 1, 4, 4)},
+    "models.vae.VAE.encode": lambda tmp: {"x": rand(5, 1, 4, 4)},
+    "models.vae.VAE.decode": lambda tmp: {"z": rand(5, 2)},
+    "models.vae.VAE.forward": lambda tmp: {"x": rand(5, 1, 4, 4)},
+    "models.vae.negative_elbo": lambda tmp: {"likelihood": losses.bernoulli},
+    "numeric.in_float32": lambda tmp: {"function": torch.sin},
+    "numeric.constant": lambda tmp: {"values": (1.0, 2.0), "like": rand(3)},
+    "optimizers.Adam": lambda tmp: {"parameters": [nn.Parameter(rand(3))]},
+    "pictures.read": lambda tmp: {"path": film_frames(tmp) / "0001.png"},
+    "pictures.tiles": lambda tmp: {"size": 8},
+    "pictures.untile": lambda tmp: {"parts": rand(4, 3, 8, 8), "height": 15, "width": 12},
+    "plots.limit": lambda tmp: {"value": 0.5, "label": "best"},
+    "plots.band": lambda tmp: {"curves": rand(5, 3).numpy(), "label": "a", "color": "red"},
+    "plots.dots": lambda tmp: {"groups": {"a": [1.0, 2.0]}, "colors": ["red"]},
+    "plots.picture": lambda tmp: {"title": "a", "rows": ["b"]},
+    "plots.ink": lambda tmp: {"columns": 3, "title": "a", "rows": ["b"]},
+    "plots.caption": lambda tmp: {"figure": Figure(), "text": "a"},
+    "plots.publish": lambda tmp: {"figure": Figure(figsize=(1, 1)), "path": tmp / "figure.png"},
+    "plotter.Layer": lambda tmp: plot().layers[0]._asdict(),
+    "plotter.plot": lambda tmp: {
+        "labels": labels(),
+        "palette": rand(2, 3),
+        "page": (40.0, 40.0),
+        "margin": 5.0,
+        "pen_width": 1.0,
+    },
+    "plotter.hatches": lambda tmp: {"mask": labels().numpy() > 0, "spacing": 2.0, "angle": 0.5},
+    "plotter.contours": lambda tmp: {"mask": labels().numpy() > 0, "inset": 1.0},
+    "plotter.ordered": lambda tmp: {"lines": plot().layers[0].lines},
+    "plotter.name_of": lambda tmp: {"rgb": (0.5, 0.5, 0.5)},
+    "plotter.statistics": lambda tmp: {"plot": plot(), "labels": labels()},
+    "plotter.regions": lambda tmp: {"labels": labels()},
+    "plotter.save": lambda tmp: {"plot": plot(), "path": tmp / "plot.svg"},
+    "plotter.rasterise": lambda tmp: {"plot": plot(), "size": 16},
+    "progress.Progress": lambda tmp: {
+        "state": state(),
+        "size": 6,
+        "batch_size": 4,
+        "epochs": 1,
+        "lr": 0.1,
+        "clip": False,
+        "workers": 1,
+    },
+    "progress.Progress.add": lambda tmp: {"terms": {"loss": torch.tensor(0.5)}},
+    "progress.named": lambda tmp: {"result": {"loss": rand(3).requires_grad_().sum(), "accuracy": 0.5}},
+    "progress.fetch": lambda tmp: {"block": [{"loss": torch.tensor(0.5)}], "parameters": [nn.Parameter(rand(3))]},
+    "progress.first_broken": lambda tmp: {"loss": torch.tensor([0.5, torch.inf])},
+    "progress.means": lambda tmp: {"seen": [{"loss": rand(2).double()}], "size": 6, "batch_size": 4},
+    "results.metric": lambda tmp: {"values": [0.5, 0.7], "unit": "nats"},
+    "results.write": lambda tmp: {
+        "folder": tmp / "made",
+        "notebook": "01_x",
+        "data": "none",
+        "device": torch.device("cpu"),
+        "seconds": 1.0,
+        "metrics": {"mse": results.metric(0.5, "")},
+    },
+    "results.write_json": lambda tmp: {"path": tmp / "record.json", "record": {"a": 1}},
+    "results.read_json": lambda tmp: {"path": write_results(tmp) / "01_x.json"},
+    "results.fill": lambda tmp: {"text": "<!--= 01_x metrics.mse:.3f -->?<!--/-->", "folder": write_results(tmp)},
+    "results.compare": lambda tmp: {"folder": write_results(tmp), "published": write_results(tmp)},
+    "settings.pick": lambda tmp: {"fast": 1, "standard": 2, "full": 3},
+    "settings.folders": lambda tmp: {"notebook": "01_x"},
+    "settings.mixed_precision": lambda tmp: {"device": "cpu", "bf16": True},
+    "settings.of_preset": lambda tmp: {"folder": tmp},
+    "settings.find": lambda tmp: {"path": tmp / "x.json"},
+    "settings.left_by_hand": lambda tmp: {"path": tmp / "x.json"},
+    "sheets.tangents": lambda tmp: {"decode": unsquare, "codes": rand(4, 2)},
+    "sheets.stretch": lambda tmp: {"decode": unsquare, "codes": rand(4, 2)},
+    "sheets.area": lambda tmp: {"decode": unsquare, "codes": rand(40, 2), "cells": 3},
+    "sheets.search": lambda tmp: {"decode": unsquare, "colors": rand(4, 3), "grid": 5, "steps": 2, "rows": 3},
+    "sheets.Leaves.encode": lambda tmp: {"rgb": rand(4, 3)},
+    "sheets.Leaves.decode": lambda tmp: {"codes": rand(4, 2)},
+    "spaces.space": lambda tmp: {"name": "OKLab"},
+    "curves.picture": lambda tmp: {"colors": uint8(4, 3), "pixels": np.array([[0, 0], [0, 1], [1, 0], [1, 1]])},
+    "curves.places": lambda tmp: {"colors": curves.hilbert(2, 3).astype(np.uint8), "pixels": curves.hilbert(3, 2)},
+    "curves.hilbert": lambda tmp: {"bits": 2, "axes": 2},
+    "curves.morton": lambda tmp: {"bits": 2, "axes": 2},
+    "shapes.factors": lambda tmp: {"hues": 3},
+    "shapes.chosen": lambda tmp: {"index": torch.tensor([0, 2])},
+    "shapes.save": lambda tmp: {"shapes": made(3), "folder": tmp / "shapes", "size": 16},
+    "study.run": lambda tmp: {
+        "function": run_one,
+        "cases": [{"width": 1}],
+        "seeds": [0, 1],
+        "folder": tmp / "study",
+        "jobs": 1,
+    },
+    "study.name": lambda tmp: {"arguments": {"width": 1, "hidden": [2, 3]}},
+    "study.values": lambda tmp: {"records": records(), "key": "mse"},
+    "study.metric": lambda tmp: {"records": records(), "key": "mse", "unit": "nats"},
+    "study.where": lambda tmp: {"records": records(), "arguments": {"width": 1}},
+    "study.origin": lambda tmp: {"records": records()},
+    "training.cosine": lambda tmp: {"progress": 0.3},
+    "training.one_cycle": lambda tmp: {"progress": 0.5},
+    "training.fit": lambda tmp: {
+        "model": ColorAutoencoder(),
+        "data": rand(6, 3),
+        "objective": losses.reconstruction,
+        "epochs": 1,
+        "batch_size": 4,
+        "schedule": training.cosine,
+        "validation": rand(4, 3),
+        "callback": lambda *_: None,
+        "clip": 1.0,
+    },
+    "transforms.blurred": lambda tmp: {"reach": 2},
+    "transforms.seen_again": lambda tmp: {"blur": 1.0},
+    "views.pair": lambda tmp: {"views": (views.rotate, views.recolor), "size": 16},
+    "weights.save": lambda tmp: {"model": ColorAutoencoder(), "path": tmp / "saved.safetensors"},
+    "weights.load": lambda tmp: {
+        "model": ColorAutoencoder(),
+        "path": file(tmp, "kept.safetensors", lambda path: weights.save(ColorAutoencoder(), path)),
+    },
+    "weights.adopt": lambda tmp: {
+        "name": file(
+            tmp,
+            str(settings.of_preset(Path("build/weights")) / "a.safetensors"),
+            lambda path: weights.save(ColorAutoencoder(), path),
+        ).name
+    },
+}
+
+
+def lambda_model() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Conv2d(1, 2, 3, padding=1)
+
+
+def odds() -> colorizer.Odds:
+    torch.manual_seed(0)
+    return colorizer.Odds(rand(5, 2), rand(5), width=4)
+
+
+def looked() -> progress.Progress:
+    seen = progress.Progress(state(), 6, 4, 1, 0.1, False, 1)
+    seen.seen, seen.block, seen.steps = [], [{"loss": torch.tensor(0.5)}, {"loss": torch.tensor(0.5)}], 2
+    return seen
+
+
+def summed() -> progress.Progress:
+    seen = looked()
+    seen.look()
+    return seen
+
+
+def stepped() -> optimizers.Adam:
+    parameter = nn.Parameter(rand(3))
+    parameter.grad = rand(3)
+    return optimizers.Adam([parameter])
+
+
+# What methods are called on.
+BOUND: dict[str, Callable[[], object]] = {
+    "checkpoints.State": state,
+    "ensemble.Ensemble": lambda: ensemble.Ensemble(Tiny, [0, 1]),
+    "excitation.Classifier": classifier,
+    "models.autoencoder.Autoencoder": autoencoded,
+    "models.color.ColorAutoencoder": ColorAutoencoder,
+    "models.colorizer.Published": lambda: colorizer.base(),
+    "models.colorizer.UNet": lambda: colorizer.UNet(width=4).eval(),
+    "models.colorizer.Guess": lambda: colorizer.Guess(width=4).eval(),
+    "models.colorizer.Odds": lambda: odds().eval(),
+    "models.convex.ConvexDecoder": lambda: convex.ConvexDecoder(2, 16, hidden=8),
+    "models.embedder.Embedder": lambda: embedder.Embedder(8, (4, 4)).eval(),
+    "models.palette.PaletteImage": picture,
+    "models.palette.Palette": lambda: palette.Palette(3, generator()),
+    "models.palette.Pixels": lambda: palette.Pixels(3, 8, 8, generator(), coarse=2),
+    "models.palette.Fourier": lambda: palette.Fourier(3, 8, 8, generator()),
+    "models.photos.Residual": lambda: photos.Residual(3, 4),
+    "models.photos.Block": lambda: photos.Block(4),
+    "models.photos.Blockwise": lambda: photos.Blockwise(6, width=4, depth=1),
+    "models.vae.VAE": variational,
+    "sheets.Leaves": lambda: sheets.Leaves(2),
+    "optimizers.Adam": stepped,
+    "progress.Progress": looked,
+    "progress.Progress.means": summed,
+    "progress.Progress.epoch": lambda: progress.Progress(state(), 6, 4, 1, 0.1, False, 1),
+    "progress.Progress.add": lambda: entered(),
+}
+
+
+def entered() -> progress.Progress:
+    import contextlib
+
+    seen = progress.Progress(state(), 6, 4, 1, 0.1, False, 1)
+    seen.seen, seen.block, seen.stack = [], [], contextlib.ExitStack()
+    return seen
+
+
+def public() -> Iterator[tuple[str, Callable]]:
+    """Every public function, class and method that the package defines, by its name without the package's."""
+    for found in pkgutil.walk_packages(chromae.__path__, "chromae."):
+        module = importlib.import_module(found.name)
+        short = found.name.removeprefix("chromae.")
+        for name, it in list(vars(module).items()):
+            if name.startswith("_") or getattr(it, "__module__", None) != found.name:
+                continue
+            if inspect.isfunction(it):
+                yield f"{short}.{name}", it
+            elif inspect.isclass(it) and not issubclass(it, Exception):
+                if not hasattr(it, "_fields"):  # of named tuples functions look at the fields
+                    yield f"{short}.{name}", it
+                for own, method in vars(it).items():
+                    if inspect.isfunction(method) and not own.startswith("_") and not hasattr(it, "_fields"):
+                        yield f"{short}.{name}.{own}", method
+
+
+def good(name: str, function: Callable, tmp: Path) -> dict:
+    """Arguments, by name, with which the function gives an answer. Those not told have their defaults."""
+    whole = getattr(function, "__init__", function) if inspect.isclass(function) else function
+    hints = typing.get_type_hints(whole)
+    parameters = inspect.signature(function).parameters
+    told = GOOD.get(name, lambda tmp: {})(tmp)
+    wanted = [it for it in parameters.values() if it.name != "self" and it.name not in told]
+    needed = [it for it in wanted if it.default is it.empty and it.kind not in (it.VAR_POSITIONAL, it.VAR_KEYWORD)]
+    defaults = {it.name: it.default for it in wanted if it.default is not it.empty}
+    small = {key: NUMBERS[key] for key, value in defaults.items() if key in NUMBERS and isinstance(value, int)}
+    return told | {it.name: _made(name, it.name, hints.get(it.name)) for it in needed} | defaults | small
+
+
+def _made(function: str, name: str, hint: object) -> object:
+    for one in typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,):
+        if inspect.isclass(one) and issubclass(one, AbstractArray):
+            return _array(one)
+        if one is Generator:
+            return generator()
+        if one is shapes.Factors:
+            return made()
+        if one is excitation.Classifier:
+            return classifier()
+        if one is torch.device:
+            return torch.device("cpu")
+        if one is bool:
+            return True
+        if one is int or typing.get_origin(one) is typing.Annotated:
+            return NUMBERS.get(name, 3)
+        if inspect.isclass(one) and one.__name__ == "Axes":
+            return axes()
+    raise LookupError(f"{function}: no good {name} follows from {hint}: add one to GOOD, or the reason to LEFT_OUT")
+
+
+def _array(hint: type[AbstractArray]) -> Tensor | np.ndarray:
+    shape = []
+    for dim in hint.dim_str.split():
+        if dim.startswith("*"):
+            shape += [3, 2] if dim == "*shape" else [3]
+        else:
+            shape.append(int(dim) if dim.isdecimal() else SIZES.get(dim, 3))
+    value = rand(*shape)
+    if "float32" not in hint.dtypes:
+        value = (10 * value).long() % 3 if "int64" in hint.dtypes else (255 * value).to(torch.uint8)
+    return value.numpy() if hint.array_type is np.ndarray else value
