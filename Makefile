@@ -12,6 +12,7 @@ STRIP := $(RUN) -m nbstripout --keep-output --keep-count --keep-id \
 
 SHAPES ?= 50000
 FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
+FILMS_02 := images/color_fold.mp4
 FILMS_03 := images/digits_plane.mp4
 FILMS_04 := images/vae_plane.mp4
 FILMS_05 := images/photos_sharpen.mp4
@@ -20,7 +21,7 @@ FILMS_07 := images/shapes_walk.mp4
 FILMS_08 := images/shapes_by_color.mp4 images/shapes_by_form.mp4
 FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
-FILMS := $(FILMS_01) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
+FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
 .PHONY: all help animations notebooks data shapes test nightly compare bench clean
 .DELETE_ON_ERROR:
@@ -79,6 +80,7 @@ build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
 	TQDM_DISABLE=1 CHROMAE_PUBLISH=films $(EXECUTE) --output-dir build $<
 
 $(FILMS_01): build/01_color_autoencoder.ipynb
+$(FILMS_02): build/02_color_questions.ipynb
 $(FILMS_03): build/03_digits_autoencoder.ipynb
 $(FILMS_04): build/04_digits_vae.ipynb
 $(FILMS_05): build/05_photos_autoencoder.ipynb

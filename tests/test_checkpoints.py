@@ -1,50 +1,25 @@
-"""Resuming: after a kill, training ends with the bits it would have had."""
+"""Resuming: training ends with the bits it would have had. (Kills are in test_faults.)"""
 
 import os
 import pickle
 import re
-import signal
+import runpy
 import subprocess
 import sys
-import time
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
+from chromae.checkpoints import describe
 from chromae.datasets import color_triplets, colors, drawn
 from chromae.losses import mse, reconstruction
 from chromae.models.color import ColorAutoencoder
 from chromae.optimizers import Adam
 from chromae.training import cosine, fit, one_cycle
-
-SCRIPT = """
-import sys
-
-import torch
-
-from chromae.datasets import colors
-from chromae.losses import mse
-from chromae.models.color import ColorAutoencoder
-from chromae.training import fit, one_cycle
-
-
-def noisy(model, batch):
-    return {"loss": mse(model(batch + 0.1 * torch.randn_like(batch)), batch)}
-
-
-def train(checkpoint, kind):
-    torch.manual_seed(1)
-    data = {"sample": colors, "tensor": torch.rand(520, 3)}[kind]
-    options = {"epochs": 60, "batch_size": 10, "epoch_size": 520, "lr": 0.01, "schedule": one_cycle, "clip": 0.1}
-    fit(ColorAutoencoder(), data, noisy, checkpoint=checkpoint, validation=torch.rand(5, 3), **options)
-
-
-if __name__ == "__main__":
-    train(*sys.argv[1:])
-"""
 
 
 def make():
@@ -90,32 +65,6 @@ def stop_after(last, error=RuntimeError):
             raise error
 
     return callback
-
-
-@pytest.mark.parametrize("kind", ["tensor", "sample"])
-def test_same_bits_after_a_kill(tmp_path, kind):
-    script, killed, whole = tmp_path / "train.py", tmp_path / "killed.pt", tmp_path / "whole.pt"
-    script.write_text(SCRIPT)
-    command = [sys.executable, str(script), str(killed), kind]
-    process = subprocess.Popen(command)
-    until = time.monotonic() + 60
-    try:
-        while not (killed.exists() and load(killed)["epoch"] >= 2):
-            assert process.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.01)
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert 2 <= load(killed)["epoch"] < 60
-
-    subprocess.run(command, check=True)
-    namespace = {"__name__": "train"}
-    exec(SCRIPT, namespace)
-    namespace["train"](whole, kind)
-    assert load(whole)["epoch"] == 60
-    assert len(load(whole)["history"]["val_loss"]) == 60
-    check_same(load(killed), load(whole))
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
@@ -284,6 +233,74 @@ def test_a_run_goes_on_in_another_memory_format(tmp_path, first, second):
         fit(convolutions(first), images, reconstruction, checkpoint=path, callback=stop_after(2), **options)
     history = fit(convolutions(second), images, reconstruction, checkpoint=path, **options)
     assert history["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+
+
+def weighted(factor):
+    def wrap(function):
+        @wraps(function)
+        def wrapper(model, batch):
+            return {"loss": factor * function(model, batch)["loss"]}
+
+        return wrapper
+
+    return wrap
+
+
+class Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def objective(self, model, batch):
+        return {"loss": self.factor * mse(model(batch), batch)}
+
+
+def test_what_trains_otherwise_is_described_otherwise():
+    pairs = [
+        (weighted(2)(reconstruction), weighted(200)(reconstruction)),
+        (weighted(2)(reconstruction), reconstruction),
+        (Scaled(1).objective, Scaled(2).objective),
+        (lambda model, batch, w=1: w, lambda model, batch, w=100: w),
+        (partial(mse, np.float32(0.5)), partial(mse, np.float32(0.25))),
+    ]
+    for one, other in pairs:
+        assert describe(one) == describe(one)
+        assert describe(one) != describe(other)
+
+
+def test_descriptions_end():
+    def even(n):
+        return n == 0 or odd(n - 1)
+
+    def odd(n):
+        return n != 0 and even(n - 1)
+
+    def early():
+        return late
+
+    described = describe(early)
+    late = described
+    assert describe(even).startswith("test_descriptions_end.<locals>.even")
+    assert described.startswith("test_descriptions_end.<locals>.early")
+
+
+def test_descriptions_are_those_of_every_process(tmp_path):
+    """A set's order, for one, is another in each."""
+    script = tmp_path / "say.py"
+    script.write_text(
+        "from chromae.checkpoints import describe\n"
+        "def objective(model, batch):\n    return {} if 'a' in {'mse', 'kl', 'a', 'b'} else None\n"
+        "print(describe(objective))\n"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "1"}
+    run = subprocess.run([sys.executable, script], env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == describe(runpy.run_path(str(script))["objective"])
+
+
+def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(make(), data(), reconstruction, epochs=2, checkpoint=path)
+    with pytest.raises(ValueError, match="model of other parameters"):
+        fit(make().double(), data(), reconstruction, epochs=2, checkpoint=path)
 
 
 def test_flipped_bits_and_cut_files_are_refused_in_one_sentence(tmp_path):

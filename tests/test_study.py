@@ -1,19 +1,23 @@
 """Studies: one record a run, read and not run again; what a kill leaves is whole."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from chromae import settings, study, weights
+import chromae
+from chromae import fingerprint, settings, study, weights
 
 
 def square(x, seed):
@@ -326,7 +330,7 @@ def test_what_a_run_by_hand_left_is_published_if_the_code_is_the_same(tmp_path, 
     assert not published.exists()
     (record,) = study.run(make(2, kept.parent), [{"x": 2}], [0], published, jobs=1)
     assert calls == [2]
-    assert record["weights"] == ["net.safetensors"]
+    assert record["weights"].keys() == {"net.safetensors"}
     assert (published / "seed=0_x=2.json").exists()
     assert kept.read_bytes() == left.read_bytes()
 
@@ -339,6 +343,108 @@ def test_what_a_run_by_hand_left_is_published_if_the_code_is_the_same(tmp_path, 
     (published / "seed=0_x=2.json").unlink()
     study.run(make(2, kept.parent), [{"x": 2}], [0], published, jobs=1)
     assert calls == [2, 3, 2]
+
+
+@pytest.mark.parametrize("what", ["of another run", "half", "a list of names", "the same"])
+def test_weights_are_published_only_if_they_are_those_of_the_record(tmp_path, monkeypatch, what):
+    """Another run may have left its own under the same name since; else the run is made anew."""
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    published, mine = (tmp_path / top / "studies" / "01_topic" for top in ("results", "build"))
+    kept, left = (tmp_path / top / "weights" / "net.safetensors" for top in ("results", "build"))
+    calls, path = [], [left]
+    note = calls.append
+
+    def filled(value):
+        model = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(model.weight, value)
+        return model
+
+    def run(x, seed, make=filled):
+        note(x)
+        weights.save(make(x), path[0])
+        return {"x": x}
+
+    monkeypatch.setattr("chromae.fingerprint.of", lambda function: {"run": "0"})  # which reads the list of one path
+    study.run(run, [{"x": 2}], [0], mine, jobs=1)
+    if what == "of another run":
+        weights.save(filled(3), left)
+    elif what == "half":
+        left.write_bytes(left.read_bytes()[:100])
+    elif what == "a list of names":
+        record = json.loads((mine / "seed=0_x=2.json").read_text()) | {"weights": ["net.safetensors"]}
+        record.pop("checksum")
+        (mine / "seed=0_x=2.json").write_text(json.dumps(record))
+    before, path[0] = left.read_bytes(), kept
+    (record,) = study.run(run, [{"x": 2}], [0], published, jobs=1)
+    assert calls == ([2] if what == "the same" else [2, 2])
+    assert weights.load(torch.nn.Linear(1, 1), kept).weight == 2
+    assert left.read_bytes() == before
+    assert len(record["weights"]["net.safetensors"]) == 64
+
+
+def test_code_edited_since_its_import_is_told_and_not_published(tmp_path, monkeypatch, capsys):
+    """With a kernel open: the code that was imported still runs, and a process started later runs other code."""
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.setattr(fingerprint, "PACKAGE", "pretend_lab")
+    published, mine = (tmp_path / top / "studies" / "01_topic" for top in ("results", "build"))
+    path = tmp_path / "pretend_lab.py"
+    path.write_text("def run(x, seed):\n    return {'x': 2 * x}\n")
+
+    def imported():
+        loader = chromae._Loader("pretend_lab", str(path))
+        module = importlib.util.module_from_spec(importlib.util.spec_from_loader("pretend_lab", loader))
+        monkeypatch.setitem(sys.modules, "pretend_lab", module)
+        loader.exec_module(module)
+        return module.run
+
+    run = imported()
+    path.write_text("def run(x, seed):\n    return {'x': 333 * x}\n")
+    (record,) = study.run(run, [{"x": 2}], [0], mine, jobs=1)
+    assert record["metrics"]["x"] == 4
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("pretend_lab: edited after it was imported, so restart for 01_topic")
+    (record,) = study.run(imported(), [{"x": 2}], [0], published, jobs=1)
+    assert record["metrics"]["x"] == 666
+    assert capsys.readouterr().out == ""
+
+
+def test_workers_run_the_preset_of_the_study(tmp_path, monkeypatch):
+    """Those that an earlier study of another preset started too."""
+
+    def run(x, seed):
+        return {"preset": settings.pick(fast=0, standard=1, full=2)}
+
+    for preset, wanted in (("standard", 1), ("full", 2)):
+        monkeypatch.setenv("CHROMAE_PRESET", preset)
+        records = study.run(run, CASES, [0], tmp_path, jobs=2)
+        assert [(record["preset"], record["metrics"]["preset"]) for record in records] == [(preset, wanted)] * 2
+
+
+@pytest.mark.parametrize("before", [None, "fast"])
+def test_threads_of_a_worker_run_the_preset_of_the_study_and_leave_its_own(monkeypatch, before):
+    """One may end while another one goes on."""
+    if before is None:
+        monkeypatch.delenv("CHROMAE_PRESET", raising=False)
+    else:
+        monkeypatch.setenv("CHROMAE_PRESET", before)
+    begun, ended = threading.Event(), threading.Event()
+
+    def run(first):
+        if first:
+            assert begun.wait(5)
+        else:
+            begun.set()
+            assert ended.wait(5)
+        return {"preset": settings.pick(fast=0, standard=1, full=2)}
+
+    def one(first):
+        record = study._run(run, {"first": first}, "full", {})
+        ended.set()
+        return record["metrics"]["preset"]
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(one, [True, False])) == [2, 2]
+    assert os.environ.get("CHROMAE_PRESET") == before
 
 
 INTERRUPTED = """

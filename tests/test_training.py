@@ -13,6 +13,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.nn.utils import parameters_to_vector
 from torch.utils._python_dispatch import TorchDispatchMode
+from tqdm import tqdm
 
 import chromae
 from chromae import progress, settings
@@ -517,15 +518,15 @@ def test_the_first_step_checks_signatures_and_the_others_do_not():
     checks = []
 
     def noted(model, batch):
-        checks.append(chromae._checking)
+        checks.append(not chromae._paused)
         return reconstruction(model, batch)
 
     fit(make(), some_colors(10), noted, epochs=2, batch_size=4)
     assert checks == [True] + [False] * 5
-    assert chromae._checking
+    assert not chromae._paused
     with pytest.raises(ValueError, match=r"^losses\.mse: target is a tensor of float32 of shape \(4, 1\)[^\n]*$"):
         fit(make(), some_colors(10), lambda model, x: {"loss": mse(model(x), x[:, :1])}, epochs=1, batch_size=4)
-    assert chromae._checking
+    assert not chromae._paused
 
 
 def test_a_look_is_one_transfer():
@@ -544,3 +545,34 @@ def test_a_look_is_one_transfer():
         with contextlib.suppress(DataDependentOutputException):  # whether all weights are finite: it has no data
             progress.fetch(steps, parameters)
     assert len(copies) == 1
+
+
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_a_loss_of_several_elements_is_no_ensemble(where):
+    """One element that is not finite ends training, be it at the very last step."""
+    calls = []
+
+    def several(model, batch):
+        calls.append(batch)
+        broken = len(calls) == (1 if where == "first" else 6)
+        return (model(batch) - batch).square().mean(0) * torch.tensor([1.0, torch.nan if broken else 1.0, 1.0])
+
+    model = make()
+    with pytest.raises(FloatingPointError, match=f"epoch {1 if where == 'first' else 2}"):
+        fit(model, some_colors(6), several, epochs=2, batch_size=2)
+    assert weights(model).isfinite().all()
+
+
+def test_a_bar_is_shown_unless_it_is_switched_off(monkeypatch, capsys):
+    for switch, shown in ({}, True), ({"disable": True}, False):
+        monkeypatch.setattr(progress, "tqdm", partial(tqdm, **switch) if switch else partial(tqdm, disable=False))
+        fit(make(), some_colors(6), reconstruction, epochs=1)
+        assert ("epoch 1/1" in capsys.readouterr().err) == shown
+
+
+def test_errors_of_what_fit_calls_are_their_own():
+    def objective(model, batch):
+        raise RuntimeError("CUDA out of memory on this device")
+
+    with pytest.raises(RuntimeError, match=r"^CUDA out of memory"):
+        fit(torch.nn.Linear(3, 3), (some_colors(4), some_colors(4).double()), objective, epochs=1)

@@ -111,6 +111,26 @@ def test_files_without_a_checksum_are_read(tmp_path):
     assert torch.equal(again.matrix.weight, model.matrix.weight)
 
 
+def test_only_the_tensors_of_a_digest_are_adopted(tmp_path, monkeypatch):
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    left, kept = (tmp_path / top / "weights" / "a.safetensors" for top in ("build", "results"))
+    noting = weights.saved.set({})
+    weights.save(Statistics(1.0), left)
+    (digest,) = weights.saved.get().values()
+    weights.saved.reset(noting)
+    with pytest.raises(ValueError, match=rf"digest is '0+', expected that of the tensors in {left}, {digest}$"):
+        weights.adopt("a.safetensors", 64 * "0")
+    assert not kept.exists()
+    weights.adopt("a.safetensors", digest)
+    assert kept.read_bytes() == left.read_bytes()
+    left.write_bytes(left.read_bytes()[:-1])
+    with pytest.raises(ValueError, match=rf"^name is 'a.safetensors', expected [^\n]*{left} is broken [^\n]*$"):
+        weights.adopt("a.safetensors", digest)
+    left.unlink()
+    with pytest.raises(FileNotFoundError):
+        weights.adopt("a.safetensors", digest)
+
+
 def test_a_run_by_hand_reads_what_is_published(tmp_path, monkeypatch):
     """Until it has weights of its own, which then come first."""
     monkeypatch.setattr(settings, "ROOT", tmp_path)

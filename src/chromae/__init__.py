@@ -14,6 +14,7 @@ import itertools
 import os
 import re
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -27,19 +28,30 @@ from jaxtyping import AbstractArray, jaxtyped
 
 __version__ = "0.1.0"
 
-_checking = os.environ.get("CHROMAE_CHECK") != "off"
+_ON = os.environ.get("CHROMAE_CHECK") != "off"
+_paused = 0 if _ON else 1  # how many blocks, in all threads, want no checks at the moment
+_lock = threading.Lock()
 _INTS_ARE_FLOATS = BeartypeConf(is_pep484_tower=True)
 
 
 @contextlib.contextmanager
 def unchecked() -> Iterator[None]:
     """No signature is checked inside the block: for loops that call the same functions in the same way."""
-    global _checking
-    before, _checking = _checking, False
+    global _paused
+    with _lock:
+        _paused += 1
     try:
         yield
     finally:
-        _checking = before
+        with _lock:
+            _paused -= 1
+
+
+def bare(function: Callable) -> Callable:
+    """A function of this package without its check; another function as it is."""
+    while getattr(function, "__code__", None) is _CHECKED:
+        function = function.__wrapped__
+    return function
 
 
 def checked(function: Callable) -> Callable:
@@ -54,7 +66,7 @@ def checked(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        if not _checking or _compiling():
+        if _paused or _compiling():
             return function(*args, **kwargs)
         if not hints:  # on the first call, when all that they name is defined
             hints.update(typing.get_type_hints(function, include_extras=True) | {"": None})
@@ -72,7 +84,9 @@ def checked(function: Callable) -> Callable:
             try:
                 result = function(*args, **kwargs)
             except (RuntimeError, IndexError, TypeError) as error:  # torch does not say whose tensors do not fit
-                reason = None if function.__name__.startswith("_") else _apart(given) or _unread(given, error)
+                theirs = any(callable(it) and not hasattr(it, "parameters") for it in given.values())
+                inside = function.__name__.startswith("_") or theirs  # the error is that of what it was given to call
+                reason = None if inside else _apart(given, error) or _unread(given, error)
                 if reason is None:
                     raise
                 raise ValueError(f"{name}: {reason}") from error
@@ -164,13 +178,16 @@ def gave(what: str, value: Any, hint: object) -> Any:
 
     Raises ValueError, which says `what` gave it, if it does not.
     """
-    if _checking and not _compiling() and not _fits(value, hint):
+    if not _paused and not _compiling() and not _fits(value, hint):
         raise ValueError(f"{what} gave {_came(value)}, expected {_wanted(hint)}")
     return value
 
 
-def _apart(given: dict) -> str | None:
-    """Which arguments are on another device, or of another precision, than the first of them."""
+def _apart(given: dict, error: Exception) -> str | None:
+    """Which arguments are on another device, or of another precision, than the first of them, if that was the error."""
+    said = f"{error}".lower()
+    if "memory" in said or not re.search(r"dtype|device|same type|scalar type|meta|double|float|half", said):
+        return None
     found = dict(pair for argument, value in given.items() for pair in _tensors(argument, value))
     for argument, one in found.items():
         first, other = next(iter(found.items()))
@@ -260,8 +277,10 @@ def _check_all(module: ModuleType) -> None:
 
 class _Loader(importlib.machinery.SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
+        self.source = self.get_data(self.path)  # before it runs, so that an edit in between is one
         super().exec_module(module)
-        _check_all(module)
+        if _ON:
+            _check_all(module)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
@@ -272,5 +291,7 @@ class _Finder(importlib.abc.MetaPathFinder):
         return spec
 
 
-if _checking:
-    sys.meta_path.insert(0, _Finder())
+_CHECKED = next(it for it in checked.__code__.co_consts if inspect.iscode(it) and it.co_name == "call")
+
+sys.meta_path.insert(0, _Finder())
+__spec__.loader.source = __spec__.loader.get_data(__file__)  # for `fingerprint`, as that of the other modules

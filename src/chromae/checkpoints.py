@@ -1,18 +1,21 @@
 """All that a training run needs to go on where it stopped."""
 
+import ast
+import contextlib
 import functools
 import hashlib
 import inspect
 import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import CodeType
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chromae import files
+from chromae import bare, files
 
 
 @dataclass
@@ -64,7 +67,8 @@ class State:
                     "repeat its arguments, or remove the file to start anew"
                 )
         shapes = [
-            {name: value.shape for name, value in state.items()} for state in (saved["model"], self.model.state_dict())
+            {name: (value.shape, value.dtype) for name, value in state.items()}
+            for state in (saved["model"], self.model.state_dict())
         ]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -102,34 +106,58 @@ def digest(saved: object) -> str:
     return found.hexdigest()
 
 
-def describe(value: object) -> str:
+def describe(value: object, seen: frozenset[int] = frozenset()) -> str:
     """What a recipe says of an argument: two that describe alike train alike, as far as can be told without running.
 
-    A function is its name, a digest of its code, and what it was made with: the arguments of a partial, the values
-    that a closure holds. A tensor is its shape, its type and a digest of up to 64 of its examples. Lists, which a
-    closure may fill as it goes, and objects are their type.
+    A function is its name, a digest of its source, its defaults, and what it was made with: the arguments of a
+    partial, the values that a closure holds, the object of a method. An object is its class and its plain values, a
+    tensor its shape, its type and a digest of up to 64 of its examples. Lists, which may be filled on the way, and
+    what is in `seen`, described already, are their type.
     """
-    if isinstance(value, functools.partial):
-        given = [*map(describe, value.args), *(f"{key}={describe(it)}" for key, it in sorted(value.keywords.items()))]
-        return f"{describe(value.func)}({', '.join(given)})"
+    inner = functools.partial(describe, seen=seen | {id(value)})
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, np.generic):
+        return repr(value.item())
     if isinstance(value, Tensor):
         some = value[:: max(1, len(value) // 64)] if value.ndim else value
         return f"{value.dtype} {tuple(value.shape)} {digest([some])[:8]}"
+    if id(value) in seen or isinstance(value, list | type | nn.Module):
+        return value.__qualname__ if isinstance(value, type) else type(value).__qualname__
     if isinstance(value, tuple):
-        return f"({', '.join(map(describe, value))})"
-    if value is None or isinstance(value, bool | int | float | str):
-        return repr(value)
-    if not inspect.isroutine(value):
-        return getattr(value, "__qualname__", None) or type(value).__qualname__
-    function = inspect.unwrap(value)
+        return f"({', '.join(map(inner, value))})"
+    if isinstance(value, functools.partial):
+        given = [*map(inner, value.args), *(f"{key}={inner(it)}" for key, it in sorted(value.keywords.items()))]
+        return f"{inner(value.func)}({', '.join(given)})"
+    if inspect.isroutine(value):
+        return _describe_function(bare(value), inner)
+    plain = {key: it for key, it in getattr(value, "__dict__", {}).items() if isinstance(it, bool | int | float | str)}
+    return f"{type(value).__qualname__}({', '.join(f'{key}={it!r}' for key, it in sorted(plain.items()))})"
+
+
+def _describe_function(function: Callable, inner: Callable[[object], str]) -> str:
+    kept = [inner(function.__self__)] if inspect.ismethod(function) else []
+    for cell in getattr(function, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):  # it may have no value yet
+            kept.append(inner(cell.cell_contents))
+    defaults = (getattr(function, "__defaults__", None) or (), getattr(function, "__kwdefaults__", None) or {})
+    kept += [*map(inner, defaults[0]), *(f"{key}={inner(it)}" for key, it in sorted(defaults[1].items()))]
+    name = f"{function.__qualname__} {hashlib.sha256(_text(function).encode()).hexdigest()[:8]}"
+    return f"{name}({', '.join(kept)})" if kept else name
+
+
+def _text(function: Callable) -> str:
+    """What a function's source says, but for its docstring and layout; without one of its own, its instructions."""
     code = getattr(function, "__code__", None)
-    if code is None:
-        return function.__qualname__
-    kept = [cell.cell_contents for cell in function.__closure__ or () if cell.cell_contents is not function]
-    name = f"{function.__qualname__} {hashlib.sha256(_instructions(code)).hexdigest()[:8]}"
-    return f"{name}({', '.join(map(describe, kept))})" if kept else name
-
-
-def _instructions(code: CodeType) -> bytes:
-    consts = [_instructions(it) if isinstance(it, CodeType) else repr(it).encode() for it in code.co_consts]
-    return b"\n".join([code.co_code, repr(code.co_names).encode(), *consts])
+    if code is not None and code.co_name == "<lambda>":  # several may share a line
+        return (
+            f"{code.co_code.hex()} {code.co_names} {[it for it in code.co_consts if isinstance(it, float | int | str)]}"
+        )
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+    except (OSError, TypeError, SyntaxError):
+        return getattr(code, "co_code", b"").hex()
+    body = getattr(tree.body[0], "body", None)
+    if isinstance(body, list) and ast.get_docstring(tree.body[0]) is not None:
+        del body[0]
+    return ast.dump(tree)

@@ -113,7 +113,7 @@ def drawn(data: Batch, mirror: bool = False, shift: Natural = 0) -> Sample:
         images = batch[0] if isinstance(batch, tuple) else batch
         if mirror:
             turned = torch.rand(n, generator=generator, device=generator.device) < 0.5
-            images.copy_(torch.where(turned[:, None, None, None], images.flip(-1), images))
+            images.copy_(torch.where(turned.view(-1, *[1] * (images.ndim - 1)), images.flip(-1), images))
         if shift:
             images.copy_(shifted(images, shift, generator))
         return batch

@@ -4,7 +4,7 @@ import atexit
 import contextlib
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 from typing import TypeVar
 
 import torch
@@ -75,7 +75,7 @@ def whole_batch_norms(model: nn.Module, workers: int) -> Iterator[SimpleNamespac
     if others := {type(norm).__name__ for norm in norms if type(norm) not in NORMS}:
         raise ValueError(f"model has norms of class {', '.join(others)}, expected torch's own under torchrun")
     for norm in norms:
-        norm.forward = partial(_normalize, norm, batch)
+        norm.forward = MethodType(partial(_normalize, batch=batch), norm)  # a method, so that a copy has its own
     try:
         yield batch
     finally:
@@ -83,10 +83,13 @@ def whole_batch_norms(model: nn.Module, workers: int) -> Iterator[SimpleNamespac
             del norm.forward  # and the class's own is seen again
 
 
-def _normalize(norm: nn.Module, batch: SimpleNamespace, x: Float[Tensor, "n channels *place"]) -> Tensor:
+def _normalize(norm: nn.Module, x: Float[Tensor, "n channels *place"], batch: SimpleNamespace) -> Tensor:
     """Batch normalisation (https://arxiv.org/abs/1502.03167, algorithm 1) over the batch of all processes."""
     if not norm.training:
         return type(norm).forward(norm, x)
+    count = batch.size * x[0, 0].numel()
+    if count < 2:
+        raise ValueError(f"a batch has {count} value a channel, expected 2 or more for batch norm: change batch_size")
     axes, shape = [0, *range(2, x.ndim)], [1, -1, *[1] * (x.ndim - 2)]
     values = x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
     mean = all_reduce(batch.share * values.mean(axes))
@@ -95,7 +98,6 @@ def _normalize(norm: nn.Module, batch: SimpleNamespace, x: Float[Tensor, "n chan
         with torch.no_grad():
             norm.num_batches_tracked += 1
             momentum = 1 / norm.num_batches_tracked if norm.momentum is None else norm.momentum
-            count = batch.size * x[0, 0].numel()
             norm.running_mean.lerp_(mean, momentum)
             norm.running_var.lerp_(variance * count / (count - 1), momentum)
     out = (values - mean.view(shape)) / (variance.view(shape) + norm.eps).sqrt()

@@ -3,7 +3,6 @@
 `python -m chromae.downloads` fetches all of it.
 """
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -14,7 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +22,6 @@ from PIL import Image
 from tqdm import tqdm
 
 from chromae import files, settings
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # Windows has no such locks: there two processes may both fetch, which harms neither
-    fcntl = None
 
 Arrays = dict[str, UInt8[np.ndarray, "..."]]
 
@@ -65,8 +59,7 @@ def load(name: str, folder: str | Path | None = None) -> Arrays:
     path, digests = folder / f"{name}.npz", DIGESTS[name]
     if not _wrong(arrays := _read(path, digests), digests):
         return arrays
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
+    with files.alone(folder, "fetching data into"):
         if not _wrong(arrays := _read(path, digests), digests):
             return arrays  # another process has fetched it meanwhile
         if path.exists():
@@ -114,26 +107,6 @@ def _move_aside(path: Path, names: Iterable[str]) -> None:
     aside = path.with_name(f"{path.name}.broken")
     os.replace(path, aside)
     print(f"{path.name} is broken ({broken}): moved to {aside.name}, fetching it again")
-
-
-@contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """A block that one process at a time runs for a folder; the lock ends with its process, however that ends."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"another process is fetching data into {folder}: waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            pass  # a file system without locks: as on Windows
-        yield
-    finally:
-        os.close(handle)
 
 
 def _fetch(name: str, path: Path) -> Arrays:

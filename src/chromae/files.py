@@ -8,6 +8,11 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows has no such locks: there nobody waits
+    fcntl = None
+
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
@@ -22,7 +27,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     stem = _stem(path)
     part = path.with_name(f"{stem}{os.getpid()}-{secrets.token_hex(4)}.part")
     for name in os.listdir(path.parent):  # thousands of frames may lie there: plain text is compared, no paths
-        if name.startswith(stem) and name.endswith(".part") and not _writing(path.with_name(name)):
+        if name.startswith(stem) and name.endswith(".part") and not _writing(name):
             path.with_name(name).unlink(missing_ok=True)
     try:
         yield part
@@ -41,20 +46,58 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def _stem(path: Path) -> str:
     """How the temporary names of a path begin: hidden, with where their writers run, for elsewhere ids mean others."""
     name = path.name if len(os.fsencode(path.name)) < 200 else hashlib.sha256(os.fsencode(path.name)).hexdigest()
+    return f".{name}.{host()}-"
+
+
+def host() -> str:
+    """Eight digits for where this process runs: the machine and, in a container, the processes that it sees there."""
     space = Path("/proc/self/ns/pid")
-    host = f"{platform.node()} {space.readlink() if space.is_symlink() else ''}"
-    return f".{name}.{hashlib.sha256(host.encode()).hexdigest()[:8]}-"
+    seen = f"{platform.node()} {space.readlink() if space.is_symlink() else ''}"
+    return hashlib.sha256(seen.encode()).hexdigest()[:8]
 
 
-def _writing(part: Path) -> bool:
-    """Whether the process that began this part still lives."""
+def _writing(part: str) -> bool:
+    """Whether the process that began a part, which its name says, still runs."""
+    process = part.split("-")[-2]
+    return process.isdecimal() and lives(int(process))
+
+
+def lives(process: int) -> bool:
+    """Whether a process of this machine still runs; one that ended, but whose parent has not asked how, does not."""
+    if os.name != "posix":  # where to ask would end it
+        return True
     try:
-        os.kill(int(part.name.split("-")[-2]), 0) if os.name == "posix" else None
-    except (ProcessLookupError, ValueError):
+        os.kill(process, 0)
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        return status.rpartition(") ")[2][:1] != "Z"
+    except ProcessLookupError:
         return False
-    except PermissionError:
-        pass  # it is another user's
-    return True
+    except (OSError, OverflowError):
+        return True  # another user's, or a system without /proc
+
+
+@contextlib.contextmanager
+def alone(folder: str | Path, doing: str = "writing to") -> Iterator[None]:
+    """A block that one process at a time runs for a folder; who has to wait is told what another is `doing`.
+
+    The lock ends with its process, however that ends. The folder is made if missing.
+    """
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process is {doing} {folder}: waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # a file system without locks: as on Windows
+        yield
+    finally:
+        os.close(handle)
 
 
 def _flush(path: Path, flags: int) -> None:

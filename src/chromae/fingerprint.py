@@ -7,6 +7,7 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from types import CodeType, FunctionType, ModuleType
 PACKAGE = __name__.partition(".")[0]
 SIMPLE = (int, float, complex, str, bytes, range, type(None))
 COLLECTION = (dict, list, tuple, set, frozenset)
+EDITED = "edited after it was imported"
 
 
 def of(function: Callable) -> dict[str, str]:
@@ -23,16 +25,20 @@ def of(function: Callable) -> dict[str, str]:
     Parts are the function itself; what it reads, through globals and closures, of its own module (a notebook, a
     script): functions, classes, numbers, strings and collections of them; and the modules of this package that these
     use, with those that they import. Comments, docstrings and layout do not count; other packages have versions.
+    A module of this package whose file was edited after it was imported says so before its hash: what runs here is not
+    what the file says, and a process that starts now runs something else.
     """
     root = _bare(function)
     while isinstance(root, functools.partial):
         root = _bare(root.func)
-    home, seen, todo = root.__module__, [], [("function", function)]
+    home, seen, todo = _module(root), [], [("function", function)]
     texts: dict[str, list[str]] = {}
     while todo:
         name, value = todo.pop(0)
-        value = _bare(value)
-        module = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+        value = _bare(value, home)
+        module = _module(value)
+        if module == home and hasattr(value, "__wrapped__"):  # a wrapper of this module counts, and what it wraps
+            todo.append((name, value.__wrapped__))
         if isinstance(module, str) and module.partition(".")[0] == PACKAGE:
             texts |= {part: [text] for part, text in _modules(module).items()}
         elif isinstance(value, functools.partial):
@@ -58,10 +64,21 @@ def of(function: Callable) -> dict[str, str]:
     return {name: _hash("".join(sorted(parts))) for name, parts in sorted(texts.items()) if parts}
 
 
-def _bare(value: object) -> object:
-    """A function without what is wrapped around it; anything else as it is."""
+def _bare(value: object, home: str | None = None) -> object:
+    """A function without what other modules than `home` wrapped around it; anything else as it is."""
     value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-    return inspect.unwrap(value) if callable(value) and not isinstance(value, type) else value
+    if not callable(value) or isinstance(value, type):
+        return value
+    return inspect.unwrap(value, stop=lambda one: home is not None and _module(one) == home)
+
+
+def _module(value: object) -> str | None:
+    """Where the code of a module, a class, a function or an object was written, whatever a wrapper says of itself."""
+    if isinstance(value, ModuleType):
+        return value.__name__
+    if isinstance(value, FunctionType):
+        return value.__globals__.get("__name__")
+    return getattr(value if isinstance(value, type) else type(value), "__module__", None)
 
 
 def _reads(function: FunctionType) -> Iterator[tuple[str, object]]:
@@ -98,7 +115,7 @@ def _leaves(value: object) -> Iterator[object]:
 def _source(function: FunctionType) -> str:
     """What the source says; if there is none to be had, the names and constants that the code holds."""
     try:
-        return _text(ast.parse(textwrap.dedent(inspect.getsource(function))))
+        return _text(ast.parse(textwrap.dedent(inspect.getsource(function.__code__))))  # not of what it wraps
     except (OSError, TypeError, SyntaxError):
         codes = list(_codes(function.__code__))
         return repr([(code.co_names, [one for one in code.co_consts if isinstance(one, SIMPLE)]) for code in codes])
@@ -112,23 +129,30 @@ def _modules(name: str) -> dict[str, str]:
         name = todo.pop()
         origin = _origin(name)
         if origin is not None and name not in found:
-            found[name], imported = _parsed(name, origin, origin.stat().st_mtime_ns)
+            spec = getattr(sys.modules.get(name), "__spec__", None)
+            source = getattr(getattr(spec, "loader", None), "source", None)
+            found[name], imported = _parsed(origin.read_bytes(), source)
             todo += imported
     return found
 
 
 @functools.cache
-def _parsed(name: str, path: Path, changed: int) -> tuple[str, list[str]]:
-    """The text of a module as it was at a time, and the modules of this package that it imports."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    names = []
+def _parsed(now: bytes, source: bytes | None) -> tuple[str, list[str]]:
+    """The text of a module, and the modules of this package that it imports.
+
+    If `source`, which was imported, is other code than what the file holds `now`, the text begins with EDITED.
+    """
+    tree, names = ast.parse(now), []
+    text = _text(tree)
+    if source not in (None, now) and _text(ast.parse(source)) != text:
+        text = f"{EDITED}: {_text(ast.parse(source))} {text}"
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             inside = [f"{node.module}.{alias.name}" for alias in node.names]
             names += [one if one.partition(".")[0] == PACKAGE and _origin(one) else node.module for one in inside]
-    return _text(tree), sorted({name for name in names if name.partition(".")[0] == PACKAGE})
+    return text, sorted({name for name in names if name.partition(".")[0] == PACKAGE})
 
 
 def _origin(name: str) -> Path | None:
@@ -157,4 +181,5 @@ def _words(node: object) -> bool:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    found = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{EDITED}: {found}" if text.startswith(EDITED) else found

@@ -23,6 +23,7 @@ from chromae import files
 from chromae.kinds import Natural
 
 FPS = 24
+BEFORE = "-before"  # so ends the hidden name of a folder that gives way to a run's
 # To an even size, then to colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers.
 COLOR_CHAIN = (
     "pad=ceil(iw/2)*2:ceil(ih/2)*2:color=white,"
@@ -35,14 +36,18 @@ def clear(folder: str | Path) -> Path:
     """A new, empty folder for the frames of one run, hidden beside `folder`, whose place it takes when it is filmed.
 
     Two runs that film the same clip at once never mix, and until a run is filmed, the frames of the one before stay.
-    What processes that ended left unfilmed is removed. Raises NotADirectoryError if there is a file of that name.
+    What processes of this machine left unfilmed when they ended is removed; files in it that are no frames move to
+    `folder`. Raises NotADirectoryError if there is a file of that name.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, expected a folder for frames or a free name")
-    for left in folder.parent.glob(".*-*-*"):
-        if (run := _run(left)) and run[0] == folder and not _lives(run[1]):
-            shutil.rmtree(left, ignore_errors=True)
+    for left in sorted(folder.parent.glob(".*-*-*-*"), key=lambda left: not left.name.endswith(BEFORE)):
+        if (run := _run(left)) and run[:2] == (folder, files.host()) and not files.lives(run[2]):
+            if left.name.endswith(BEFORE) and not folder.exists():  # `settle` was killed between its two renames
+                with contextlib.suppress(OSError):  # another process may do the same
+                    left.rename(folder)
+            _remove(left, folder)
     made = _beside(folder)
     made.mkdir(parents=True)
     return made
@@ -74,20 +79,20 @@ def settle(folder: str | Path) -> Path:
     run = _run(Path(folder))
     if run is None:
         return Path(folder)
-    place, _ = run
+    place, moved = run[0], []
     while Path(folder).exists():
-        before = _beside(place)
+        before = _beside(place, BEFORE)
         with contextlib.suppress(FileNotFoundError):
             place.rename(before)
-            for path in before.iterdir():
-                if path.suffix not in (".png", ".part") and path.name != "fps":
-                    path.rename(Path(folder) / path.name)
-            shutil.rmtree(before, ignore_errors=True)
+            moved.append(before)
+            _move_others(before, Path(folder))
         try:
             Path(folder).rename(place)
         except OSError:
             if not place.exists():  # else another run was settled in between: in its turn it gives way
                 raise
+    for before in moved:  # only now, for a kill between the two renames must not cost the frames
+        _remove(before, place)
     return place
 
 
@@ -144,27 +149,36 @@ def encode(folder: str | Path, path: str | Path, fps: int = FPS) -> None:
     )
 
 
-def _beside(folder: Path) -> Path:
-    """A name beside a folder that no other run has, with this process in it."""
-    return folder.with_name(f".{folder.name}-{os.getpid()}-{secrets.token_hex(4)}")
+def _beside(folder: Path, end: str = "") -> Path:
+    """A name beside a folder that no other run has, with this process and where it runs in it."""
+    return folder.with_name(f".{folder.name}-{files.host()}-{os.getpid()}-{secrets.token_hex(4)}{end}")
 
 
-def _run(folder: Path) -> tuple[Path, int] | None:
-    """The folder whose place a run's takes, and the process that fills it; None for one that `clear` did not make."""
-    found = re.fullmatch(r"\.(.+)-(\d+)-[0-9a-f]{8}", folder.name)
-    return found and (folder.with_name(found[1]), int(found[2]))
+def _run(folder: Path) -> tuple[Path, str, int] | None:
+    """The folder whose place a run's takes, the host and the process that fills it; None for one of another name."""
+    found = re.fullmatch(rf"\.(.+)-([0-9a-f]{{8}})-(\d+)-[0-9a-f]{{8}}({BEFORE})?", folder.name)
+    return found and (folder.with_name(found[1]), found[2], int(found[3]))
 
 
-def _lives(process: int) -> bool:
-    if os.name == "nt":  # where to ask would end it
-        return True
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        pass
-    return True
+def _others(folder: Path) -> list[Path]:
+    """What in a folder of frames no run made."""
+    return [path for path in folder.iterdir() if path.suffix not in (".png", ".part") and path.name != "fps"]
+
+
+def _move_others(folder: Path, target: Path) -> None:
+    """Move what no run made to another folder, unless something of that name lies there."""
+    for path in _others(folder):
+        if not (target / path.name).exists():
+            target.mkdir(parents=True, exist_ok=True)
+            path.rename(target / path.name)
+
+
+def _remove(folder: Path, place: Path) -> None:
+    """Remove a folder of frames; what no run made moves to `place` first, or stays with it if the name is taken."""
+    with contextlib.suppress(OSError):  # another process may remove it at the same time
+        _move_others(folder, place)
+        if not _others(folder):
+            shutil.rmtree(folder)
 
 
 def _number(frame: Path) -> list[str | int]:

@@ -100,8 +100,8 @@ def active_units(model: Encoder, x: Float[Tensor, "n *shape"], threshold: float 
 
 
 def psnr(mse: Size, peak: Positive = 1.0) -> float:
-    """Peak signal-to-noise ratio in dB of a mean squared error: 10 log₁₀(peak² / MSE). Global if the MSE is."""
-    return 10 * math.log10(peak**2 / mse) if mse else math.inf
+    """Peak signal-to-noise ratio in dB: 20 log₁₀(peak) − 10 log₁₀(MSE). Global if the MSE is."""
+    return 20 * math.log10(peak) - 10 * math.log10(mse) if mse else math.inf
 
 
 def colorfulness(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:

@@ -49,7 +49,8 @@ def in_float32(function: Callable[Parameters, Result]) -> Callable[Parameters, R
                 if value.dtype in HALVES:
                     arguments, named = _full(arguments), dict(zip(named, _full(named.values()), strict=True))
                     break
-        if device is None or not torch.is_autocast_enabled(device):  # to leave it takes longer than a small loss
+        # To leave autocast takes longer than a small loss does.
+        if device in (None, "meta") or not torch.is_autocast_enabled(device):
             return function(*arguments, **named)
         with torch.autocast(device, enabled=False):
             return function(*arguments, **named)
@@ -61,7 +62,9 @@ def _full(values):
     return tuple(full(value) if isinstance(value, Tensor) else value for value in values)
 
 
-def constant(values: tuple, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+def constant(
+    values: tuple[float, ...] | tuple[tuple[float, ...], ...], like: Tensor, dtype: torch.dtype | None = None
+) -> Tensor:
     """Numbers, in nested tuples, as a tensor on the device of `like` and, unless told, of its dtype.
 
     It is made once: to bring numbers to an accelerator each time would wait for it. Not to be changed in place.

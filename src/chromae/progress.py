@@ -5,12 +5,13 @@ import math
 from collections.abc import Iterator, Mapping
 
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Bool, Float, Float64
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from chromae import distributed, settings, unchecked
 from chromae.checkpoints import State
+from chromae.ensemble import Ensemble
 from chromae.kinds import Count, Natural
 
 Terms = dict[str, Tensor]
@@ -26,19 +27,17 @@ class Progress:
         self, state: State, size: Count, batch_size: Count, epochs: Natural, lr: float, clip: bool, workers: Count
     ):
         self.state, self.size, self.batch_size, self.epochs, self.lr = state, size, batch_size, epochs, lr
-        self.clip, self.workers = clip, workers
+        self.workers = workers
+        # Clipping sees one norm for all members of an ensemble: with it, one that diverges stops them all.
+        self.members = state.model.size if isinstance(state.model, Ensemble) and not clip else 0
         self.parameters = list(state.model.parameters())
         self.tiny = sum(parameter.numel() for parameter in self.parameters) < TINY
         self.lost: set[int] = set()  # members of an ensemble that diverged
         self.steps = 0  # of this call
         total = epochs * math.ceil(size / batch_size)
-        first = distributed.rank() == 0  # the others are silent; this one is if TQDM_DISABLE says so
-        self.bar = tqdm(
-            total=total,
-            initial=state.epoch * math.ceil(size / batch_size),
-            unit="step",
-            disable=None if first else True,
-        )
+        done = state.epoch * math.ceil(size / batch_size)
+        silent = {"disable": True} if distributed.rank() else {}  # else tqdm's own default, which TQDM_DISABLE sets
+        self.bar = tqdm(total=total, initial=done, unit="step", **silent)
 
     @contextlib.contextmanager
     def epoch(self) -> Iterator[None]:
@@ -66,16 +65,16 @@ class Progress:
 
     def look(self) -> None:
         """Bring the terms of the last steps to the CPU, in one transfer, and see whether they are finite."""
-        terms, weights_finite = fetch(self.block, self.parameters)
+        terms, finite = fetch(self.block, self.parameters, self.members)
         self.block = []
         self.seen.append(terms)
         loss = terms["loss"]
-        if loss.ndim > 1 and not self.clip:  # a member of an ensemble that diverges does no harm to the others
-            broken = (~loss.isfinite()).any(0).flatten()
+        if self.members and loss.shape[1:] == (self.members,):  # one that diverges does no harm to the others
+            broken = (~loss.isfinite()).any(0) | ~finite
             fine = not bool(broken.all())
-            self._say_lost({int(member) for member in broken.nonzero()}, broken.numel())
+            self._say_lost({int(member) for member in broken.nonzero()})
         else:
-            fine = bool(loss.isfinite().all()) and weights_finite
+            fine = bool(loss.isfinite().all()) and bool(finite.all())
         if self.workers > 1 and not distributed.all_agree(fine, self.parameters[0].device):
             self._stop("on another process, in" if fine else self._step_of(loss))
         elif not fine:
@@ -84,12 +83,13 @@ class Progress:
         self.bar.set_postfix_str(f"epoch {self.state.epoch + 1}/{self.epochs}, {shown}", refresh=False)
         self.bar.update(len(loss))
 
-    def _say_lost(self, members: set[int], count: int) -> None:
+    def _say_lost(self, members: set[int]) -> None:
         if new := sorted(members - self.lost):
             self.lost |= members
             which = ", ".join(map(str, new[:8])) + (" …" if len(new) > 8 else "")
             print(
-                f"Of {count} members, {which} diverged in epoch {self.state.epoch + 1}: their history is nan from here."
+                f"Of {self.members} members, {which} diverged in epoch {self.state.epoch + 1}: "
+                "their history is nan from here."
             )
 
     def _step_of(self, loss: Tensor) -> str:
@@ -121,18 +121,26 @@ def named(result: Mapping[str, Tensor | float] | Tensor, learns: bool = True) ->
     return terms
 
 
-def fetch(block: list[Terms], parameters: list[nn.Parameter]) -> tuple[Terms, bool]:
-    """The terms of several steps, stacked, on the CPU in float64, and whether all weights are finite: one transfer."""
+def fetch(
+    block: list[Terms], parameters: list[nn.Parameter], members: Natural = 0
+) -> tuple[Terms, Bool[Tensor, " members"]]:
+    """The terms of several steps, stacked, on the CPU in float64, and whether all weights are finite: one transfer.
+
+    The weights of an ensemble are so for every one of its `members`.
+    """
     if not (block and parameters):
         raise ValueError(
             f"block has {len(block)} steps and parameters {len(parameters)} tensors, expected some of both"
         )
+    if members and any(parameter.shape[:1] != (members,) for parameter in parameters):
+        raise ValueError(f"members is {members}, expected the first axis of all parameters to be as long")
     device = parameters[0].device
     stacked = {name: torch.stack([terms[name] for terms in block]) for name in block[0]}
-    finite = torch.stack([parameter.isfinite().all() for parameter in parameters]).all()
-    flat = torch.cat([finite.view(1).float(), *(value.flatten().to(device) for value in stacked.values())])
-    finite, *parts = flat.cpu().double().split([1, *(value.numel() for value in stacked.values())])
-    return {k: part.view(v.shape) for (k, v), part in zip(stacked.items(), parts, strict=True)}, bool(finite)
+    each = [parameter.isfinite().reshape(members or 1, -1).all(1).to(device) for parameter in parameters]
+    finite = torch.stack(each).all(0)
+    flat = torch.cat([finite.float(), *(value.flatten().to(device) for value in stacked.values())])
+    finite, *parts = flat.cpu().double().split([len(finite), *(value.numel() for value in stacked.values())])
+    return {k: part.view(v.shape) for (k, v), part in zip(stacked.items(), parts, strict=True)}, finite.bool()
 
 
 def first_broken(loss: Float[Tensor, "steps *member"]) -> int:

@@ -50,17 +50,21 @@ def device() -> torch.device:
     name = os.environ.get("CHROMAE_DEVICE")
     if name:
         try:
-            torch.empty(1, device=name).cpu()
+            chosen = _own_card(torch.device(name))
+            torch.empty(1, device=chosen).cpu()
         except (RuntimeError, AssertionError, NotImplementedError) as error:
             here = "cpu" if found.type == "cpu" else f"cpu, {found.type}"
             raise ValueError(f"CHROMAE_DEVICE is {name!r}, expected a device of this machine: {here}") from error
-        chosen = torch.device(name)
-    else:
-        chosen = found if found.type in ("cuda", "xpu") else torch.device("cpu")
-    if chosen.type != "cpu" and chosen.index is None and "LOCAL_RANK" in os.environ:
-        torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
-        return torch.device(chosen.type, int(os.environ["LOCAL_RANK"]))
-    return chosen
+        return chosen
+    return _own_card(found if found.type in ("cuda", "xpu") else torch.device("cpu"))
+
+
+def _own_card(device: torch.device) -> torch.device:
+    """The same device, or under torchrun this process's, before anything is put on another one."""
+    if device.type == "cpu" or device.index is not None or "LOCAL_RANK" not in os.environ:
+        return device
+    torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
+    return torch.device(device.type, int(os.environ["LOCAL_RANK"]))
 
 
 def device_name(device: torch.device | Device) -> str:

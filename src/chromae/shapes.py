@@ -3,7 +3,6 @@
 `python -m chromae.shapes FOLDER COUNT` saves them as PNGs.
 """
 
-import contextlib
 import hashlib
 import math
 import os
@@ -227,7 +226,8 @@ def save(shapes: Factors, folder: str | Path, size: Count = 128) -> None:
 
     The arrays follow dSprites: `latents_values` and `latents_classes` (the kind), with `latents_names`. They come last:
     where they lie, the set is whole, and an earlier set in the folder is gone. What an interrupt left of the same set,
-    named in `folder`/unfinished, is not drawn again. Raises ValueError as `draw`.
+    named in `folder`/unfinished, is not drawn again. One process at a time writes to a folder, others wait.
+    Raises ValueError as `draw`.
     """
     folder = Path(folder)
     draw(chosen(shapes, slice(1)), size)  # what cannot be drawn is refused before anything is removed
@@ -236,27 +236,37 @@ def save(shapes: Factors, folder: str | Path, size: Count = 128) -> None:
     ]
     recipe = hashlib.sha256(str(size).encode() + b"".join(column.tobytes() for column in columns)).hexdigest()
     names = [folder / f"{number:05d}.png" for number in range(len(shapes.kind))]
-    _begin(folder, recipe, names)
-    for start in tqdm(range(0, len(names), 256), desc=str(folder), unit="256 images"):
-        if all(name.exists() for name in names[start : start + 256]):
-            continue
-        images = draw_bytes(chosen(shapes, slice(start, start + 256)), size)
-        for name, image in zip(names[start:], images.permute(0, 2, 3, 1).cpu().numpy(), strict=False):
-            part = folder / f".{name.stem}-{os.getpid()}.part"  # not `files.replacing`, which flushes every file
-            Image.fromarray(image).save(part, format="png")
-            with contextlib.suppress(FileNotFoundError):  # another process that saves the same set has just ended
-                os.replace(part, name)
     parts = ("kind", "red", "green", "blue", "ground_red", "ground_green", "ground_blue", "x", "y", "radius", "angle")
-    with files.replacing(folder / "factors.npz") as part, part.open("wb") as stream:
-        np.savez(
-            stream,
-            latents_names=np.array(parts),
-            latents_values=np.concatenate(columns, axis=1).astype(np.float32),
-            latents_classes=columns[0][:, 0],
-            kinds=np.array(KINDS),
-        )
-    for left in [folder / "unfinished", *folder.glob(".[0-9]*.part")]:
-        left.unlink(missing_ok=True)
+    with files.alone(folder):
+        _begin(folder, recipe, names)
+        for start in tqdm(range(0, len(names), 256), desc=str(folder), unit="256 images"):
+            if not all(name.exists() for name in names[start : start + 256]):
+                _write(draw_bytes(chosen(shapes, slice(start, start + 256)), size), names[start : start + 256])
+        with files.replacing(folder / "factors.npz") as part, part.open("wb") as stream:
+            np.savez(
+                stream,
+                latents_names=np.array(parts),
+                latents_values=np.concatenate(columns, axis=1).astype(np.float32),
+                latents_classes=columns[0][:, 0],
+                kinds=np.array(KINDS),
+            )
+        for left in folder.glob(f".*-{files.host()}-*.part"):
+            process = left.stem.rpartition("-")[2]
+            if process.isdecimal() and not files.lives(int(process)):
+                left.unlink(missing_ok=True)
+        (folder / "unfinished").unlink(missing_ok=True)
+
+
+def _write(images: UInt8[Tensor, "n 3 size size"], names: list[Path]) -> None:
+    """Pictures under temporary names first; not by `files.replacing`, which flushes every file."""
+    here = f"{files.host()}-{os.getpid()}"
+    for name, image in zip(names, images.permute(0, 2, 3, 1).cpu().numpy(), strict=True):
+        part = name.with_name(f".{name.stem}-{here}.part")
+        try:
+            Image.fromarray(image).save(part, format="png")
+            os.replace(part, name)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _begin(folder: Path, recipe: str, names: list[Path]) -> None:

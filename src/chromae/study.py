@@ -6,9 +6,10 @@ import inspect
 import json
 import os
 import re
+import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def run(
     under a name made of the arguments, and of the preset unless that is "standard". A run that has one, there or where
     `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. If other
     code made it, a line says so. A broken one is moved aside, and run anew. What a run by hand left in build/ is taken
-    to where records are published, with its weights, if this code made it.
+    to where records are published, with its weights, if this code made it and they still are those that it saved.
     Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an accelerator; inside
     `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back and are written
     here, so a cluster needs no common disk. An interrupt goes on to the caller: runs in flight leave no record.
@@ -167,10 +168,11 @@ def _path(folder: Path, arguments: Mapping) -> Path:
 
 
 def _run(function: Callable[..., Mapping[str, float]], arguments: dict, preset: str, code: dict[str, str]) -> Record:
-    start, saved = time.perf_counter(), []
+    start, saved = time.perf_counter(), {}
     token, noting = settings.in_study.set(True), weights.saved.set(saved)
     try:
-        metrics = {key: float(value) for key, value in function(**arguments).items()}
+        with _under(preset):
+            metrics = {key: float(value) for key, value in function(**arguments).items()}
     finally:
         settings.in_study.reset(token)
         weights.saved.reset(noting)
@@ -183,8 +185,28 @@ def _run(function: Callable[..., Mapping[str, float]], arguments: dict, preset: 
         "versions": results.versions(),
         "code": code,
     }
-    record |= {"weights": sorted(set(saved))} if saved else {}
+    record |= {"weights": dict(sorted(saved.items()))} if saved else {}
     return record | {"checksum": _checksum(record)}
+
+
+_lock = threading.Lock()
+_before: list[str | None] = []  # what CHROMAE_PRESET was when each of the runs in this process began
+
+
+@contextlib.contextmanager
+def _under(preset: str) -> Iterator[None]:
+    """Inside the block CHROMAE_PRESET is that of the study: a worker has the one that it was started with, or none."""
+    with _lock:
+        _before.append(os.environ.get("CHROMAE_PRESET"))
+        os.environ["CHROMAE_PRESET"] = preset
+    try:
+        yield
+    finally:
+        with _lock:  # the last of several threads puts back what the first one found
+            first, _ = _before[0], _before.pop()
+            if not _before:
+                os.environ.pop("CHROMAE_PRESET", None)
+                os.environ.update({} if first is None else {"CHROMAE_PRESET": first})
 
 
 def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Record | None:
@@ -201,11 +223,12 @@ def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Rec
             return None
     left = settings.left_by_hand(path)
     if left is not None:
-        with contextlib.suppress(ValueError, FileNotFoundError):  # it may be of another run, or without its weights
+        with contextlib.suppress(ValueError, FileNotFoundError):  # it, or its weights, may be of another run or missing
             record = _read(left, arguments, preset)
-            if record.get("code") == code:
-                for file in record.get("weights", []):
-                    weights.adopt(file)
+            saved = record.get("weights", {})
+            if record.get("code") == code and isinstance(saved, dict):  # a list, of old, does not say what was in them
+                for file, digest in saved.items():
+                    weights.adopt(file, digest)
                 results.write_json(path, record)
                 return record
     return None
@@ -228,7 +251,10 @@ def _read(path: Path, arguments: dict, preset: str) -> Record:
 
 
 def _report(records: Sequence[Record], code: dict[str, str], folder: Path) -> None:
-    """Say which records other code made, and where it differed."""
+    """Say which records other code made, and where it differed, and what no longer is the code that runs."""
+    edited = [part for part, digest in code.items() if digest.startswith(fingerprint.EDITED)]
+    if edited:
+        print(f"{', '.join(edited)}: {fingerprint.EDITED}, so restart for {folder.name} to be of the code as it is now")
     others = [record["code"] for record in records if record.get("code", code) != code]
     if others:
         changed = {part for other in others for part in other.keys() | code if other.get(part) != code.get(part)}

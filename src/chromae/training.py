@@ -75,7 +75,8 @@ def fit(
     Ctrl-C ends training: the model keeps what it learnt, the history of the finished epochs is returned. With a
     checkpoint, from which the same call goes on, and inside `study.run`, the interrupt itself goes on: what follows
     would take a half-trained model for a trained one.
-    An ensemble goes on without the members that diverge; a line says which, and their history is nan.
+    Without clipping, which sees all members, an ensemble goes on without those that diverge; a line says which, and
+    their history is nan.
     Under torchrun every process takes its share of each batch, gradients are averaged, batch norms see the whole
     batch, and the first process logs (its own share), calls back, and reads and writes checkpoints.
 
@@ -85,16 +86,16 @@ def fit(
             its weights from the end of the epoch before.
     """
     epochs, batch_size, lr, seed = int(epochs), int(batch_size), float(lr), int(seed)
-    _check_numbers(model, epochs, batch_size, lr, clip)
+    _check_numbers(model, epochs, batch_size, lr, clip, seed)
     device = next(model.parameters()).device
     size = check("data", data, device, epoch_size)
     if validation is not None:
         check("validation", validation, device)
     rank, workers = distributed.join()
-    recipe = {"epochs": epochs, "batch_size": batch_size, "size": size, "lr": lr, "seed": seed, "bf16": bf16}
+    recipe = {"epochs": epochs, "batch_size": batch_size, "size": int(size), "lr": lr, "seed": seed, "bf16": bf16}
     recipe["clip"] = None if clip is None else float(clip)
     described = {"schedule": schedule, "optimizer": optimizer, "objective": objective, "data": data}
-    recipe |= {name: describe(value) for name, value in described.items()}
+    recipe |= {name: describe(value) for name, value in described.items() if checkpoint is not None}
     state = State(model, _made(optimizer, model, lr), recipe)
     if _resume(state, checkpoint, workers) and rank == 0:
         _call(callback, state)  # the run may have been killed after its checkpoint, before its callback
@@ -194,11 +195,13 @@ def _call(callback: Callable[[int, nn.Module, History], None] | None, state: Sta
         raise
 
 
-def _check_numbers(model: nn.Module, epochs: int, batch_size: int, lr: float, clip: float | None) -> None:
+def _check_numbers(model: nn.Module, epochs: int, batch_size: int, lr: float, clip: float | None, seed: int) -> None:
     if not list(model.parameters()):
         raise ValueError(f"model is a {type(model).__name__} without parameters, expected one that can learn")
     if epochs < 0:
         raise ValueError(f"epochs is {epochs}, expected 0 or more")
+    if not 0 <= seed < 2**40:
+        raise ValueError(f"seed is {seed}, expected a whole number from 0 to 2^40")
     if batch_size < 1:
         raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
     if not lr > 0:

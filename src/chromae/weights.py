@@ -1,20 +1,20 @@
 """Weights worth keeping: small files that any model of the same shape reads."""
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as deserialize
 from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from chromae import files, settings
 
-# The names of the files that the run of a study saves, for its record.
-saved: ContextVar[list[str] | None] = ContextVar("saved", default=None)
+# The files that the run of a study saves, for its record: their names, and SHA-256 of the tensors in them.
+saved: ContextVar[dict[str, str] | None] = ContextVar("saved", default=None)
 
 
 def save(model: nn.Module, path: str | Path) -> Path:
@@ -26,10 +26,11 @@ def save(model: nn.Module, path: str | Path) -> Path:
     """
     path = Path(path)
     tensors = {name: _small(name, value.detach()).cpu().contiguous() for name, value in model.state_dict().items()}
+    digest = _digest(tensors)
     with files.replacing(path) as part:
-        part.write_bytes(serialize(tensors, {"sha256": _digest(tensors)}))
+        part.write_bytes(serialize(tensors, {"sha256": digest}))
     if saved.get() is not None:
-        saved.get().append(path.name)
+        saved.get()[path.name] = digest
     return path
 
 
@@ -52,11 +53,21 @@ def load(model: nn.Module, path: str | Path) -> nn.Module:
     return model.eval()
 
 
-def adopt(name: str) -> None:
-    """Publish the weights of this name that a run by hand left. Raises FileNotFoundError if it left none."""
+def adopt(name: str, digest: str) -> None:
+    """Publish the weights of this name that a run by hand left, if SHA-256 of their tensors is `digest`.
+
+    Raises FileNotFoundError if it left none, and ValueError if what lies there is broken or of another run.
+    """
     left, path = (settings.of_preset(settings.ROOT / top / "weights") / name for top in ("build", "results"))
+    data = left.read_bytes()  # once, for a run that goes on may replace the file between a look and a copy
+    try:
+        found = _digest(deserialize(data))
+    except SafetensorError as error:
+        raise ValueError(f"name is {name!r}, expected that of whole weights: {left} is broken ({error})") from error
+    if found != digest:
+        raise ValueError(f"digest is {digest!r}, expected that of the tensors in {left}, {found}")
     with files.replacing(path) as part:
-        shutil.copyfile(left, part)
+        part.write_bytes(data)
 
 
 def _small(name: str, value: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ ARRAYS: dict[str, Callable] = {
     "bfloat16": lambda it: it.bfloat16(),
     "float64": lambda it: it.double(),
     "complex": lambda it: it.to(torch.complex64),
-    "negative": lambda it: -1 - it,
+    "negative": lambda it: -1 - it.long() if it.dtype == torch.bool else -1 - it,
     "large": lambda it: 3 * it + 1,
     "huge": lambda it: 10_000 * it if not it.is_floating_point() else 1e30 * it,
     "zeros": torch.zeros_like,

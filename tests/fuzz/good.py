@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import AbstractArray
 from matplotlib.figure import Figure
+from safetensors import safe_open
 from torch import Generator, Tensor, nn
 
 import chromae
@@ -267,6 +268,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "views": 2,
         "callback": lambda *_: None,
     },
+    "files.alone": lambda tmp: {"folder": tmp / "alone"},
     "files.replacing": lambda tmp: {"path": tmp / "replaced"},
     "fingerprint.of": lambda tmp: {"function": run_one},
     "frames.clear": lambda tmp: {"folder": tmp / "clip"},
@@ -452,14 +454,14 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "model": ColorAutoencoder(),
         "path": file(tmp, "kept.safetensors", lambda path: weights.save(ColorAutoencoder(), path)),
     },
-    "weights.adopt": lambda tmp: {
-        "name": file(
-            tmp,
-            str(settings.of_preset(Path("build/weights")) / "a.safetensors"),
-            lambda path: weights.save(ColorAutoencoder(), path),
-        ).name
-    },
+    "weights.adopt": lambda tmp: left_by_hand(tmp / settings.of_preset(Path("build/weights")) / "a.safetensors"),
 }
+
+
+def left_by_hand(path: Path) -> dict[str, str]:
+    weights.save(ColorAutoencoder(), path)
+    with safe_open(path, "pt") as kept:
+        return {"name": path.name, "digest": kept.metadata()["sha256"]}
 
 
 def lambda_model() -> nn.Module:
