@@ -6,7 +6,6 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side have a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import functools
 import shutil
 import subprocess
 import sys
@@ -53,17 +52,8 @@ class Execution(NamedTuple):
     after: dict[Path, int]
 
 
-@pytest.fixture(scope="session")
-def executed(tmp_path_factory):
-    """`executed(name)`: a run of a notebook in the fast preset, one for all tests that look at it.
-
-    With the requirements, without the package installed, from the notebook's own folder in a bare clone. Tests that
-    share it are to be in one group (`pytest.mark.xdist_group(name)`), for one process to run them.
-    """
-    return functools.cache(lambda name: execute(name, tmp_path_factory.mktemp(name)))
-
-
 def execute(name: str, folder: Path) -> Execution:
+    """A run of a notebook in the fast preset, from its own folder in a bare clone, without the package installed."""
     from chromae.settings import data_folder  # here, for torch takes seconds, and most tests need no notebook
 
     clone, temp = cloned(folder / "my projects"), folder / "temp"

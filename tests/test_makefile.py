@@ -282,7 +282,7 @@ def test_old_python_is_refused_in_one_sentence(repository):
     old = repository / "old_python"
     old.write_text(
         '#!/bin/sh\n[ "$1" = -c ] || { echo asked >asked; exit 1; }\n'
-        f"exec {sys.executable} -c \"import sys; sys.version_info = (3, 9, 18); sys.version = '3.9.18 (main)'\n$2\"\n"
+        f"exec '{sys.executable}' -c \"import sys; sys.version_info = (3, 9, 18); sys.version = '3.9.18 (main)'\n$2\"\n"
     )
     old.chmod(0o755)
     done = make(repository, "PYTHON=./old_python")

@@ -6,13 +6,12 @@ from itertools import pairwise
 
 import nbformat
 import pytest
+from conftest import execute
 
 from chromae.settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-# Tests of one notebook in one group: they share its run.
-GROUPED = [pytest.param(path, marks=pytest.mark.xdist_group(path.stem), id=path.stem) for path in NOTEBOOKS]
-EACH = pytest.mark.parametrize("path", GROUPED)
+EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def code_cells(notebook):
@@ -24,25 +23,17 @@ def outputs(notebook):
 
 
 @EACH
-def test_runs_in_the_fast_preset_from_a_bare_clone(path, executed):
-    run = executed(path.stem)
+def test_runs_in_the_fast_preset_from_a_bare_clone(path, tmp_path):
+    """It makes the numbers that are published, and writes to a temp folder of its own only."""
+    run = execute(path.stem, tmp_path)
     assert run.process.returncode == 0, run.process.stderr[-3000:]
     notebook = nbformat.read(run.folder / path.name, as_version=4)
     assert not [o for o in outputs(notebook) if o.output_type == "error" or o.get("name") == "stderr"]
-
-
-@EACH
-def test_writes_to_a_temp_folder_of_its_own_only(path, executed):
-    run = executed(path.stem)
     assert run.after == run.before
     (made,) = (run.folder / "temp").glob("chromae-fast-*")
     assert list((made / "images" / "frames" / path.stem).iterdir())
     assert list((made / "images").glob("*.mp4"))
-
-
-@EACH
-def test_makes_the_numbers_that_are_published(path, executed):
-    written = json.loads((executed(path.stem).folder / "results" / f"{path.stem}.json").read_text())
+    written = json.loads((run.folder / "results" / f"{path.stem}.json").read_text())
     published = json.loads((ROOT / "results" / f"{path.stem}.json").read_text())
     assert written["preset"] == "fast"
     assert written["metrics"].keys() == published["metrics"].keys()

@@ -20,7 +20,7 @@ from torchvision.models import GoogLeNet_Weights
 from chromae import gave, losses, training, transforms
 from chromae.kinds import Count, Finite, Natural, Positive, Seed
 from chromae.models.conv import fold_norms
-from chromae.models.palette import PaletteImage
+from chromae.models.kinds import Picture
 
 Answer = Callable[[Float[Tensor, "n 3 height width"]], Float[Tensor, " n"]]
 
@@ -184,7 +184,7 @@ def watching(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
 
 
 def excite(
-    image: PaletteImage,
+    image: Picture,
     answer: Answer,
     steps: Count = 200,
     views: Count = 4,
@@ -198,12 +198,14 @@ def excite(
 ) -> dict[str, list]:
     """Change a picture until it excites `answer` most, over `views` of it a step; its history, a step an entry.
 
+    The picture has `relaxed()` and `logits()`, and `progress` if it cools down, as a `PaletteImage` has.
+
     `spiky` weighs `losses.spikiness`, growing from nothing over the steps; without `ramp` it has its full weight at
     once, as in the essay that the penalty is from, and may freeze the random picture. "annealed" cools down over the
     steps. Runs through `training.fit`, whose interrupts, checkpoint and errors these are.
     """
 
-    def objective(image: PaletteImage, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:
+    def objective(image: nn.Module, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:
         seen = gave("see", see(image.relaxed(), uniform), Float[Tensor, "_ _ _ _"])
         excited = gave("answer", answer(seen), Float[Tensor, " _"]).mean()
         undecided = losses.spikiness(image.logits())

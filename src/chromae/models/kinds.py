@@ -22,7 +22,12 @@ def _with_posterior_and_decode(model: nn.Module) -> bool:
     return hasattr(model, "posterior") and hasattr(model, "decode")
 
 
+def _with_relaxed_and_logits(model: nn.Module) -> bool:
+    return hasattr(model, "relaxed") and hasattr(model, "logits")
+
+
 Encoder = Annotated[nn.Module, Is[_with_encode]]
 Decoder = Annotated[nn.Module, Is[_with_decode]]
 Coder = Annotated[nn.Module, Is[_with_encode_and_decode]]
 Variational = Annotated[nn.Module, Is[_with_posterior_and_decode]]
+Picture = Annotated[nn.Module, Is[_with_relaxed_and_logits]]
