@@ -85,7 +85,8 @@ def checked(function: Callable) -> Callable:
                 result = function(*args, **kwargs)
             except (RuntimeError, IndexError, TypeError) as error:  # torch does not say whose tensors do not fit
                 theirs = any(callable(it) and not hasattr(it, "parameters") for it in given.values())
-                inside = function.__name__.startswith("_") or theirs  # the error is that of what it was given to call
+                theirs = theirs and "meta" not in f"{error}"  # else the error is that of what it was given to call
+                inside = function.__name__.startswith("_") or theirs
                 reason = None if inside else _apart(given, error) or _unread(given, error)
                 if reason is None:
                     raise

@@ -76,8 +76,8 @@ def places(
     """
     _side(colors, pixels)
     levels = round(len(colors) ** (1 / 3))
-    if levels**3 != len(colors) or colors.max() != levels - 1:
-        raise ValueError(f"colors are {len(colors)} up to level {colors.max()}, expected a whole cube of them")
+    if levels**3 != len(colors) or colors.max(initial=0) != levels - 1:
+        raise ValueError(f"colors are {len(colors)}, expected a whole cube of them, the last of the highest level")
     made = np.empty((levels, levels, levels, 2), np.uint16)
     made[tuple(colors.T)] = pixels
     return made

@@ -190,7 +190,7 @@ def retrieval(embeddings: Float[Tensor, "n d"], labels: Int[Tensor, " n"], k: Co
 
 @in_float32
 def pca_errors(
-    train: Float[Tensor, "n *shape"], test: Float[Tensor, "m *shape"], sizes: Sequence[Natural], rows: Count = 1000
+    train: Float[Tensor, "n d *shape"], test: Float[Tensor, "m d *shape"], sizes: Sequence[Natural], rows: Count = 1000
 ) -> dict[int, float]:
     """MSE on `test` of the best linear code of each size, fitted on `train`: the limit that a network should pass.
 
