@@ -94,6 +94,8 @@ def _side(colors: np.ndarray, pixels: np.ndarray) -> int:
     side = round(len(pixels) ** 0.5)
     if len(colors) != len(pixels):
         raise ValueError(f"pixels are {len(pixels)}, expected as many as colors, {len(colors)}: curves of equal bits")
+    if side == 0:
+        raise ValueError("pixels are none, expected a whole square of them")
     if side**2 != len(pixels) or pixels.min() != 0 or pixels.max() != side - 1:
         raise ValueError(f"pixels are {len(pixels)} from {pixels.min()} to {pixels.max()}, expected a whole square")
     return side
