@@ -37,13 +37,13 @@ notebooks: $(READY)  ## publish: run every notebook in place, then renew the num
 		echo "running $$notebook in place"; \
 		TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(EXECUTE) --inplace "$$notebook" && $(STRIP) "$$notebook" || exit 1; \
 	done
-	$(RUN) -m chromae.results
+	$(RUN) -m chromae.records.results
 
 data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what they need, too)
-	$(RUN) -m chromae.downloads
+	$(RUN) -m chromae.datasets.downloads
 
 shapes: $(READY)  ## save 50,000 drawn shapes as PNGs in data/shapes (no notebook needs them; SHAPES=100 saves fewer)
-	$(RUN) -m chromae.shapes data/shapes $(SHAPES)
+	$(RUN) -m chromae.datasets.sprites data/shapes $(SHAPES)
 
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
 	$(RUN) -m ruff check .
@@ -56,7 +56,7 @@ nightly: $(READY)  ## faults and random arguments by the thousand, into results/
 	CHROMAE_NIGHTLY=1 $(RUN) tests/tally.py
 
 compare: $(READY)  ## after make: which numbers came out as published, and which did not
-	$(RUN) -m chromae.results build/results
+	$(RUN) -m chromae.records.results build/results
 
 bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
 	$(RUN) bench/run.py
@@ -91,4 +91,4 @@ $(FILMS_09): build/09_palette_excitation.ipynb
 $(FILMS_10): build/10_pen_plot.ipynb
 
 $(FILMS):
-	$(RUN) -m chromae.frames images/frames/$(basename $(<F))/$(basename $(@F)) $@
+	$(RUN) -m chromae.figures.frames images/frames/$(basename $(<F))/$(basename $(@F)) $@

@@ -7,9 +7,10 @@ import torch
 from published_color_loop import PublishedLoop
 from side_by_side import compare
 
-from chromae import datasets, drawing, frames, losses, training
-from chromae.models.color import ColorAutoencoder, color_map
-from chromae.optimizers import Adam
+from chromae import datasets, losses, training
+from chromae.figures import frames, pages
+from chromae.models.color_autoencoder import ColorAutoencoder, color_map
+from chromae.training import Adam
 
 LIMIT = 1 / 36
 
@@ -19,12 +20,12 @@ def color_epoch() -> dict:
     folder = Path(tempfile.mkdtemp())
     published, model = PublishedLoop(), ColorAutoencoder()
     test = datasets.colors(10_000, torch.Generator().manual_seed(1))
-    axes = drawing.Axes("test MSE", 120, 0.02, 0.08, LIMIT, "linear limit 1/36")
+    axes = pages.Axes("test MSE", 120, 0.02, 0.08, LIMIT, "linear limit 1/36")
     errors = []
 
     def evaluate_and_draw(epoch: int, model: ColorAutoencoder, history: dict) -> None:
         errors.append(losses.mse(model(test), test).item())
-        picture = drawing.frame({"latent plane": color_map(model)}, [errors], axes, zoom=1)
+        picture = pages.frame({"latent plane": color_map(model)}, [errors], axes, zoom=1)
         frames.save(picture, folder, epoch)
 
     def ours() -> None:

@@ -17,7 +17,8 @@ import excitation_steps
 import photo_training
 import shapes_drawing
 
-from chromae import results, settings
+from chromae import settings
+from chromae.records import results
 
 PAIRS = {
     "color_epoch": colors.color_epoch,

@@ -7,7 +7,8 @@ import torch
 from PIL import Image, ImageDraw
 from side_by_side import compare
 
-from chromae import datasets, settings, shapes, training
+from chromae import datasets, settings, training
+from chromae.datasets import sprites
 from chromae.models import conv, convex
 from chromae.models.autoencoder import Autoencoder, clamp
 
@@ -45,19 +46,19 @@ def shapes_data_cost() -> dict:
 
 
 def _render(pillow) -> dict:
-    made = shapes.factors(COUNT, torch.Generator().manual_seed(0))
+    made = sprites.factors(COUNT, torch.Generator().manual_seed(0))
     memory = torch.empty(COUNT, 3, SIZE, SIZE)
     specifications = _specifications(made)
     exact = [_pillow_rgb(each, 16) for each in specifications[:64]]
     edges = {
-        "ours": _error([_to_array(image) for image in shapes.draw(made, SIZE)[:64]], exact),
+        "ours": _error([_to_array(image) for image in sprites.draw(made, SIZE)[:64]], exact),
         "theirs": _error([pillow(each) for each in specifications[:64]], exact),
     }
     if edges["ours"] > edges["theirs"]:
         raise AssertionError(f"our edges are worse than Pillow's: MSE {edges}, against 16 × 16 samples a pixel")
     with settings.one_thread():
         measured = compare(
-            lambda: shapes.draw(made, SIZE, out=memory), lambda: [pillow(each) for each in specifications], rounds=21
+            lambda: sprites.draw(made, SIZE, out=memory), lambda: [pillow(each) for each in specifications], rounds=21
         )
     return measured | {f"edge_mse_{side}": error for side, error in edges.items()}
 
@@ -71,7 +72,7 @@ def _error(images: list, exact: list) -> float:
     return float(np.mean([np.square(np.asarray(a, float) - np.asarray(b, float)).mean() for a, b in pairs])) / 255**2
 
 
-def _specifications(made: shapes.Factors) -> list[tuple]:
+def _specifications(made: sprites.Factors) -> list[tuple]:
     """What Pillow needs, as plain numbers: kind, place, radius, angle, colour, ground."""
     parts = (made.kind, made.center, made.radius, made.angle, 255 * made.color, 255 * made.background)
     rows = zip(*(part.tolist() for part in parts), strict=True)
@@ -99,9 +100,9 @@ def _outline(draw: ImageDraw.ImageDraw, specification: tuple, scale: int, fill: 
     kind, (x, y), radius, angle, *_ = specification
     width = SIZE * scale
     x, y, radius = x * width - 0.5, y * width - 0.5, radius * width
-    if shapes.KINDS[kind] == "circle":
+    if sprites.KINDS[kind] == "circle":
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
         return
-    sides = {"triangle": 3, "square": 4}[shapes.KINDS[kind]]
+    sides = {"triangle": 3, "square": 4}[sprites.KINDS[kind]]
     turns = [angle + math.pi / sides + 2 * math.pi * side / sides for side in range(sides)]
     draw.polygon([(x + radius * math.cos(turn), y - radius * math.sin(turn)) for turn in turns], fill=fill)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from chromae import numeric
+from chromae.arguments import precision
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 COUNTING = {"nonzero", "masked_select", "bincount", "_unique2", "unique_dim", "linalg_inv_ex", "_local_scalar_dense"}
@@ -122,7 +122,7 @@ def put_in(kind: str = "cuda") -> Iterator[Card]:
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(torch, "tensor", lambda data, **named: made_of(numbers(data), **named)))
-        stack.enter_context(mock.patch.dict(numeric._made, clear=True))
+        stack.enter_context(mock.patch.dict(precision._made, clear=True))
         for name, method in methods.items():
             stack.enter_context(mock.patch.object(FakeTensor, name, method, create=True))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))

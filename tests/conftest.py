@@ -54,7 +54,7 @@ class Execution(NamedTuple):
 
 def execute(name: str, folder: Path) -> Execution:
     """A run of a notebook in the fast preset, from its own folder in a bare clone, without the package installed."""
-    from chromae.settings import data_folder  # here, for torch takes seconds, and most tests need no notebook
+    from chromae.settings import data_folder
 
     clone, temp = cloned(folder / "my projects"), folder / "temp"
     temp.mkdir()

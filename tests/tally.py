@@ -50,7 +50,7 @@ def total(folder: Path = FOLDER) -> tuple[dict[str, int], float]:
 if __name__ == "__main__":
     import torch
 
-    from chromae import results
+    from chromae.records import results
 
     counts, seconds = total()
     if not counts:

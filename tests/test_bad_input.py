@@ -9,7 +9,7 @@ from torch.nn.utils import parameters_to_vector
 
 from chromae.datasets import colors
 from chromae.losses import mse, reconstruction, reconstruction_and_triplet
-from chromae.models.color import ColorAutoencoder
+from chromae.models.color_autoencoder import ColorAutoencoder
 from chromae.training import fit
 
 GOOD = torch.full((6, 3), 0.5)

@@ -13,8 +13,12 @@ import tally
 import torch
 from PIL import Image
 
-from chromae import checkpoints, downloads, frames, losses, pictures, results, study, training, weights
-from chromae.models.color import ColorAutoencoder
+from chromae import losses, training
+from chromae.datasets import downloads, own
+from chromae.figures import frames
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.records import results, study, weights
+from chromae.training import checkpoints
 
 FLIPS = 1000 if tally.nightly else 60
 
@@ -98,7 +102,7 @@ def test_broken_weights_are_named(tmp_path):
     check_broken(path, lambda: weights.load(ColorAutoencoder(hidden=[3]), path), same)
 
 
-@pytest.mark.parametrize("read", [frames._read, pictures.read])
+@pytest.mark.parametrize("read", [frames._read, own.read])
 def test_a_broken_png_is_named(tmp_path, read):
     image = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     path = frames.save(image, tmp_path, 1)
@@ -309,6 +313,6 @@ def test_a_picture_that_is_none_is_named(tmp_path):
     path = tmp_path / "0001.png"
     Image.new("RGB", (4, 4)).save(path, format="bmp")
     path.write_bytes(path.read_bytes()[:30])
-    for read in (frames._read, pictures.read):
+    for read in (frames._read, own.read):
         with pytest.raises(ValueError, match=r"0001\.png"):
             read(path)

@@ -14,12 +14,11 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
-from chromae.checkpoints import describe
 from chromae.datasets import color_triplets, colors, drawn
 from chromae.losses import mse, reconstruction
-from chromae.models.color import ColorAutoencoder
-from chromae.optimizers import Adam
-from chromae.training import cosine, fit, one_cycle
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.training import Adam, cosine, fit, one_cycle
+from chromae.training.checkpoints import describe
 
 
 def make():
@@ -287,7 +286,7 @@ def test_descriptions_are_those_of_every_process(tmp_path):
     """A set's order, for one, is another in each."""
     script = tmp_path / "say.py"
     script.write_text(
-        "from chromae.checkpoints import describe\n"
+        "from chromae.training.checkpoints import describe\n"
         "def objective(model, batch):\n    return {} if 'a' in {'mse', 'kl', 'a', 'b'} else None\n"
         "print(describe(objective))\n"
     )

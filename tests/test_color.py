@@ -10,18 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from chromae import color, numeric, unchecked
+from chromae.arguments import precision, unchecked
 from chromae.color import (
     delta_e,
     hsv_to_rgb,
     oklab_to_rgb,
+    perception,
     rgb_to_hsl,
     rgb_to_hsv,
     rgb_to_oklab,
     rgb_to_ycbcr,
     ycbcr_to_rgb,
 )
-from chromae.models.color import ColorAutoencoder, color_map, to_image, unit_square
+from chromae.latents import unit_square
+from chromae.models.color_autoencoder import ColorAutoencoder, color_map, to_image
 
 CORNERS = [tuple(map(float, corner)) for corner in itertools.product((0, 1), repeat=3)]
 LEVELS = st.integers(0, 255).map(lambda level: level / 255)
@@ -258,7 +260,7 @@ def test_mixed_precision_sees_small_differences_of_color():
 
 def test_the_matrices_of_oklab_serve_gradients_of_every_kind():
     """They are kept from call to call, whatever transform the first call was part of."""
-    numeric._made.clear()
+    precision._made.clear()
     rgb = torch.rand(4, 3, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         rgb_to_oklab(rgb)
@@ -266,7 +268,7 @@ def test_the_matrices_of_oklab_serve_gradients_of_every_kind():
     rgb.requires_grad_()
     rgb_to_oklab(rgb).sum().backward()
     torch.testing.assert_close(slope, rgb.grad)
-    assert numeric.constant(color._TO_LAB, rgb) is numeric.constant(color._TO_LAB, rgb)
+    assert precision.constant(perception._TO_LAB, rgb) is precision.constant(perception._TO_LAB, rgb)
 
 
 @given(COLORS, COLORS)

@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 from pytorch_metric_learning import losses as reference
 from pytorch_metric_learning.distances import CosineSimilarity, LpDistance
 
-from chromae import losses, shapes, training, unchecked, views
+from chromae import losses, training
+from chromae.arguments import unchecked
 from chromae.color import rgb_to_hsv
+from chromae.datasets import pairs, sprites
 from chromae.models.embedder import Embedder, contrastive
 
 SIZES = (st.integers(2, 12), st.integers(2, 20), st.integers(0, 10_000))
 
 
-def pairs(n, d, seed):
+def random_pairs(n, d, seed):
     return torch.randn(2, n, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
@@ -34,7 +36,7 @@ def anchors_and_positives(n):
 
 @given(*SIZES, st.floats(0.05, 2))
 def test_info_nce_equals_the_reference(n, d, seed, temperature):
-    anchor, positive = pairs(n, d, seed)
+    anchor, positive = random_pairs(n, d, seed)
     expected = reference.NTXentLoss(temperature=temperature, distance=CosineSimilarity())(
         anchor, indices_tuple=anchors_and_positives(n), ref_emb=positive
     )
@@ -43,7 +45,7 @@ def test_info_nce_equals_the_reference(n, d, seed, temperature):
 
 @given(*SIZES, st.floats(0.05, 1))
 def test_in_batch_triplet_equals_the_reference(n, d, seed, margin):
-    anchor, positive = pairs(n, d, seed)
+    anchor, positive = random_pairs(n, d, seed)
     _, _, same, other = anchors_and_positives(n)
     triplets = (same, same, other)
     expected = reference.TripletMarginLoss(margin=margin, distance=LpDistance(), reducer=_Mean())(
@@ -63,7 +65,7 @@ class _Mean(torch.nn.Module):
 
 @given(*SIZES)
 def test_info_nce_of_equal_embeddings_is_chance(n, d, seed):
-    same = pairs(n, d, seed)[0, :1].expand(n, -1)
+    same = random_pairs(n, d, seed)[0, :1].expand(n, -1)
     assert losses.info_nce(same, same).item() == pytest.approx(math.log(n))
 
 
@@ -96,39 +98,39 @@ def test_one_pair_has_no_negative(loss):
 
 
 KEEPS = {
-    views.crop: ("kind", "color", "background", "angle"),
-    views.recolor: ("kind", "background", "center", "radius", "angle"),
-    views.rotate: ("kind", "color", "background", "center", "radius"),
-    views.jitter_hue: ("kind", "background", "center", "radius", "angle"),
+    pairs.crop: ("kind", "color", "background", "angle"),
+    pairs.recolor: ("kind", "background", "center", "radius", "angle"),
+    pairs.rotate: ("kind", "color", "background", "center", "radius"),
+    pairs.jitter_hue: ("kind", "background", "center", "radius", "angle"),
 }
 
 
 @pytest.mark.parametrize("view", KEEPS, ids=lambda view: view.__name__)
 def test_views_change_what_they_say_and_nothing_else(view):
-    made = shapes.factors(200, seeded())
+    made = sprites.factors(200, seeded())
     changed = view(made, seeded(1))
     for name in made._fields:
         assert torch.equal(getattr(made, name), getattr(changed, name)) == (name in KEEPS[view])
-    assert shapes.draw(changed, 16).isfinite().all()
+    assert sprites.draw(changed, 16).isfinite().all()
     again = view(made, seeded(1))
     assert all(torch.equal(a, b) for a, b in zip(changed, again, strict=True))
 
 
 def test_crop_is_a_window_of_the_picture():
     """The drawn crop equals the large picture's window, at a scale where pixels coincide."""
-    made = shapes.factors(1, seeded(3), radius=(0.3, 0.3))
+    made = sprites.factors(1, seeded(3), radius=(0.3, 0.3))
     window = made._replace(center=(made.center - torch.tensor([[0.25, 0.5]])) / 0.5, radius=made.radius / 0.5)
-    large = shapes.draw(made, 64)
-    torch.testing.assert_close(shapes.draw(window, 32), large[..., 32:64, 16:48], atol=1e-4, rtol=0)
-    cropped = views.crop(shapes.factors(500, seeded()), seeded(1), smallest=0.4)
-    zoom = cropped.radius / shapes.factors(500, seeded()).radius
+    large = sprites.draw(made, 64)
+    torch.testing.assert_close(sprites.draw(window, 32), large[..., 32:64, 16:48], atol=1e-4, rtol=0)
+    cropped = pairs.crop(sprites.factors(500, seeded()), seeded(1), smallest=0.4)
+    zoom = cropped.radius / sprites.factors(500, seeded()).radius
     assert zoom.min() >= 1
     assert zoom.max() <= 2.5 + 1e-5
 
 
 def test_hue_jitter_moves_hue_by_no_more_than_asked():
-    made = shapes.factors(500, seeded())
-    before, after = rgb_to_hsv(made.color), rgb_to_hsv(views.jitter_hue(made, seeded(1), most=0.05).color)
+    made = sprites.factors(500, seeded())
+    before, after = rgb_to_hsv(made.color), rgb_to_hsv(pairs.jitter_hue(made, seeded(1), most=0.05).color)
     moved = ((after - before)[:, 0] + 0.5) % 1 - 0.5
     assert moved.abs().max() <= 0.05 + 1e-4
     assert moved.abs().mean().item() == pytest.approx(0.025, abs=0.003)
@@ -137,7 +139,7 @@ def test_hue_jitter_moves_hue_by_no_more_than_asked():
 
 def test_embedder_learns_to_tell_colors():
     examples, unseen = (
-        views.pair(shapes.factors(64, seeded(seed)), seeded(seed + 1), (views.crop,), size=16) for seed in (0, 5)
+        pairs.pair(sprites.factors(64, seeded(seed)), seeded(seed + 1), (pairs.crop,), size=16) for seed in (0, 5)
     )
     assert examples.shape == (64, 2, 3, 16, 16)
     torch.manual_seed(0)
@@ -153,4 +155,4 @@ def test_embedder_learns_to_tell_colors():
 
 def test_crop_wants_a_part_of_the_width():
     with pytest.raises(ValueError, match=r"smallest is 0, expected a part of the width in \(0, 1\]"):
-        views.crop(shapes.factors(2, seeded()), seeded(), smallest=0)
+        pairs.crop(sprites.factors(2, seeded()), seeded(), smallest=0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from chromae import curves
+from chromae.color import curves
 
 SMALL = [(bits, axes) for axes in (2, 3) for bits in range(1, 5)]
 

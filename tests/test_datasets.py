@@ -5,9 +5,9 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chromae import shapes, views
-from chromae.datasets import color_triplets, colors, dequantise, drawn, shape_images, shape_pairs, shifted
+from chromae.datasets import color_triplets, colors, dequantise, drawn, pairs, shape_images, shape_pairs, sprites
 from chromae.datasets import shapes as shape_set
+from chromae.datasets.augment import shifted
 
 
 def seeded(seed):
@@ -95,22 +95,22 @@ def test_a_set_of_shapes_comes_with_its_factors_and_is_the_same_for_a_seed():
     assert first.images.dtype == torch.uint8
     assert torch.equal(first.images, again.images)
     assert not torch.equal(first.images, other.images)
-    exact = shapes.draw(first.factors, 16)
+    exact = sprites.draw(first.factors, 16)
     assert (first.images / 255 - exact).abs().max() <= 0.5 / 255 + 1e-6
 
 
 def test_sets_and_streams_of_shapes_take_other_ranges():
     def make(n, generator):
-        return shapes.factors(n, generator, kinds=["ring"], background=(0.5, 0.5))
+        return sprites.factors(n, generator, kinds=["ring"], background=(0.5, 0.5))
 
-    assert set(shape_set(20, size=8, make=make).factors.kind.tolist()) == {shapes.KINDS.index("ring")}
+    assert set(shape_set(20, size=8, make=make).factors.kind.tolist()) == {sprites.KINDS.index("ring")}
     images = shape_images(8, make)(5, seeded(0))
     assert images.shape == (5, 3, 8, 8)
     assert torch.allclose(images[:, :, 0, 0], torch.tensor(0.5))
 
 
 def test_pairs_of_shapes_are_views_of_one():
-    anchors, positives = shape_pairs((views.recolor,), size=24)(6, seeded(0)).unbind(1)
+    anchors, positives = shape_pairs((pairs.recolor,), size=24)(6, seeded(0)).unbind(1)
     assert torch.allclose(anchors[:, :, 0, 0], positives[:, :, 0, 0])  # the ground stays
     assert not torch.allclose(anchors, positives)
 

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from chromae import losses, training, weights
+from chromae import losses, training
 from chromae.models import conv, dense, vae
 from chromae.models.autoencoder import Autoencoder
+from chromae.records import weights
 
 SHAPE = (1, 28, 28)
 PAIRS = {

@@ -16,7 +16,7 @@ import torch
 
 from chromae.datasets import colors
 from chromae.losses import mse, reconstruction
-from chromae.models.color import ColorAutoencoder
+from chromae.models.color_autoencoder import ColorAutoencoder
 from chromae.models.conv import shapes_encoder
 from chromae.training import fit, one_cycle
 

@@ -18,7 +18,8 @@ import torch
 import torchvision
 from PIL import Image
 
-from chromae import datasets, downloads
+from chromae import datasets
+from chromae.datasets import downloads
 
 
 def small():

@@ -7,11 +7,9 @@ import torch
 
 from chromae import settings
 from chromae.datasets import color_triplets, colors
-from chromae.ensemble import Ensemble
 from chromae.losses import reconstruction, reconstruction_and_triplet
-from chromae.models.color import ColorAutoencoder
-from chromae.optimizers import Adam
-from chromae.training import fit
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.training import Adam, Ensemble, fit
 
 SEEDS = (5, 0, 11)
 

@@ -18,13 +18,14 @@ import pytest
 import torch
 from PIL import Image
 
-from chromae import drawing, files, frames
-from chromae.models.color import ColorAutoencoder, color_map
+from chromae import files
+from chromae.figures import frames, pages
+from chromae.models.color_autoencoder import ColorAutoencoder, color_map
 
 COUNT = 24
 PATCHES = [(0, 255, 0), (255, 0, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255), (0, 0, 0)]
 SQUARE = 4
-AXES = drawing.Axes("test MSE", COUNT, 0.02, 0.08, 1 / 36, "linear limit 1/36")
+AXES = pages.Axes("test MSE", COUNT, 0.02, 0.08, 1 / 36, "linear limit 1/36")
 ENDED = 99999999  # no process has this id
 EXECUTABLE = imageio_ffmpeg.get_ffmpeg_exe()
 no_scripts = pytest.mark.skipif(os.name == "nt", reason="the encoder's stand-in is a shell script")
@@ -53,7 +54,7 @@ def drawn() -> list[np.ndarray]:
                 parameter.mul_(8 if epoch == 0 else 0.97)
         values.append(0.08 - 0.002 * epoch)
         pictures = {"map": color_map(model).numpy(), "board": patches()}
-        images.append(drawing.frame(pictures, [values, values[::-1]], AXES, zoom=1))
+        images.append(pages.frame(pictures, [values, values[::-1]], AXES, zoom=1))
     return images
 
 
@@ -310,7 +311,7 @@ def test_film_starts_before_it_is_loaded(films, name):
 
 
 def test_smooth_map_keeps_its_colors(films):
-    top, left = drawing.TITLE, drawing.MARGIN
+    top, left = pages.TITLE, pages.MARGIN
     errors = films["drawn"].errors()[:, top : top + 200, left : left + 200]
     assert films["drawn"].images[0, top : top + 200, left : left + 200].std() > 30
     assert errors.mean((1, 2)).max() <= 3
@@ -323,7 +324,7 @@ def test_smooth_map_keeps_its_colors(films):
 )
 def test_saturated_squares_keep_their_colors(films, color):
     # At an edge two colours share a chroma sample, whatever the encoder does: the rim of a square is left out.
-    top, left = drawing.TITLE, 2 * drawing.MARGIN + 200
+    top, left = pages.TITLE, 2 * pages.MARGIN + 200
     film = films["drawn"]
     board = film.errors()[:, top : top + 200, left : left + 200].reshape(COUNT, 50, SQUARE, 50, SQUARE, 3)
     inside = board[:, :, 1:-1, :, 1:-1].transpose(0, 1, 3, 2, 4, 5)
@@ -376,7 +377,12 @@ def test_a_film_that_cannot_be_made_does_not_end_the_run(tmp_path, no_ffmpeg, ca
     assert frames.film(folder, path) == path
     told = capsys.readouterr().out
     assert told.count("\n") == 1
-    for part in ("film.mp4 was not made", f"stay in {place}", f"chromae.frames {place} {path}", "imageio-ffmpeg"):
+    for part in (
+        "film.mp4 was not made",
+        f"stay in {place}",
+        f"chromae.figures.frames {place} {path}",
+        "imageio-ffmpeg",
+    ):
         assert part in told
     assert path.read_bytes() == b"earlier"
     assert levels(place) == [7]
@@ -476,14 +482,14 @@ def test_full_disk_keeps_the_frame_of_an_earlier_run(tmp_path):
 
 
 def command(*arguments: object) -> SimpleNamespace:
-    """What `python -m chromae.frames` prints and returns, without a new process."""
+    """What `python -m chromae.figures.frames` prints and returns, without a new process."""
     out, err, status = io.StringIO(), io.StringIO(), 0
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # the module is imported already
         patch.setattr(sys, "argv", ["frames", *map(str, arguments)])
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             try:
-                runpy.run_module("chromae.frames", run_name="__main__")
+                runpy.run_module("chromae.figures.frames", run_name="__main__")
             except SystemExit as end:
                 status = end.code if isinstance(end.code, int) else 1
                 print(end.code if isinstance(end.code, str) else "", file=err)
@@ -537,6 +543,6 @@ def test_command_remakes_an_older_film(few, tmp_path):
 
 
 def test_filming_does_without_torch():
-    code = "import sys, chromae.frames; print(sorted({'torch', 'chromae.frames'} & set(sys.modules)))"
+    code = "import sys, chromae.figures.frames; print(sorted({'torch', 'chromae.figures.frames'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['chromae.frames']"
+    assert done.stdout.strip() == "['chromae.figures.frames']"

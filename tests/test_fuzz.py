@@ -20,7 +20,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from chromae import color, datasets, downloads, latents, losses, metrics, settings
+from chromae import color, datasets, latents, losses, metrics, settings
+from chromae.datasets import downloads
 
 if sys.platform == "win32":
     pytest.skip("Windows has no alarm to end a call that hangs", allow_module_level=True)

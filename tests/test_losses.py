@@ -6,10 +6,11 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chromae import losses, unchecked
+from chromae import losses
+from chromae.arguments import unchecked
 from chromae.datasets import color_triplets, colors
 from chromae.losses import mse, reconstruction, reconstruction_and_triplet, triplet
-from chromae.models.color import ColorAutoencoder
+from chromae.models.color_autoencoder import ColorAutoencoder
 
 
 def make(seed=0):

@@ -38,7 +38,7 @@ pytestmark = [
 PYTHON = """#!/bin/sh
 echo "publish=$CHROMAE_PUBLISH $*" >>calls.txt
 case "$*" in
-*--inplace*|*nbstripout*|*chromae.results*) ;;
+*--inplace*|*nbstripout*|*chromae.records.results*) ;;
 *nbconvert*)
     [ -e broken ] && exit 1
     for notebook; do :; done
@@ -51,7 +51,7 @@ case "$*" in
     done
     cp "$notebook" build/
     ;;
-*chromae.frames*)
+*chromae.figures.frames*)
     [ -e "$3/0001.png" ] || exit 1
     if [ "$4" -nt "$3/0001.png" ]; then touch "$4"; else echo moov >"$4"; fi
     ;;
@@ -132,7 +132,7 @@ def test_fresh_clone_plans_to_run_the_notebooks(repository):
         assert re.search(rf"nbconvert .*--execute .*--output-dir build notebooks/{run}.ipynb", plan)
     assert "--inplace" not in plan
     for film, frames in FRAMES.items():
-        assert f"-m chromae.frames {frames} {film}" in plan
+        assert f"-m chromae.figures.frames {frames} {film}" in plan
     assert not (repository / ".venv").exists()
 
 
@@ -169,7 +169,7 @@ def test_notebooks_are_published_in_place_then_the_readme_is_renewed(ready):
     assert published(ready) == dict.fromkeys(names, "publish=all")
     lines = (ready / "calls.txt").read_text().splitlines()
     assert all("--inplace" in line for line in lines if "nbconvert" in line)
-    assert lines[-1].endswith("-m chromae.results")
+    assert lines[-1].endswith("-m chromae.records.results")
 
 
 def test_two_jobs_at_once_make_the_same(ready):
@@ -273,7 +273,7 @@ def test_clean_keeps_films_environment_and_what_took_hours(made):
     left = {path.relative_to(made).as_posix() for path in (made / "build").rglob("*") if path.is_file()}
     assert left == {"build/studies/01/a.json", "build/weights/a.safetensors"}
     assert not (made / "images/frames").exists()
-    for kept in (*FILMS, ".venv/bin/python", NOTEBOOK, "src/chromae/frames.py"):
+    for kept in (*FILMS, ".venv/bin/python", NOTEBOOK, "src/chromae/files.py"):
         assert (made / kept).exists()
 
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from chromae.optimizers import Adam
+from chromae.training import Adam
 
 SHAPES = [(2, 3), (2,), (40, 30), ()]
 

@@ -12,14 +12,14 @@ from matplotlib import colors
 from matplotlib.collections import LineCollection, PathCollection
 from PIL import Image
 
-from chromae import plots
+from chromae.figures import plots, style
 
 
 @pytest.fixture
 def axes():
     """Axes in the figures' style, which ends with the test."""
     with plt.rc_context():
-        plots.style()
+        style.use()
         figure, axes = plt.subplots(figsize=(4, 3))
         yield axes
         plt.close(figure)
@@ -28,12 +28,12 @@ def axes():
 def test_style_sets_the_parameters():
     with plt.rc_context():
         mpl.rcdefaults()
-        plots.style()
+        style.use()
         figure, axes = plt.subplots()
         (line,) = axes.plot([0, 1])
         assert plt.rcParams["savefig.dpi"] == 150
         assert plt.rcParams["lines.linewidth"] == line.get_linewidth() == 1.8
-        assert line.get_color() == plots.VERMILLION
+        assert line.get_color() == style.VERMILLION
         assert not axes.spines["top"].get_visible()
         assert not axes.spines["right"].get_visible()
         assert axes.spines["left"].get_visible()
@@ -47,7 +47,7 @@ def test_limit_is_a_named_dashed_line(axes):
     (line,) = axes.lines
     assert list(line.get_ydata()) == [0.25, 0.25]
     assert line.get_linestyle() == "--"
-    assert line.get_color() == plots.INK
+    assert line.get_color() == style.INK
     (note,) = axes.texts
     assert note.get_text() == "linear limit"
     assert note.xy == (1, 0.25)
@@ -63,11 +63,11 @@ def test_limit_crosses_all_of_the_axes(axes):
 
 def test_band_is_the_mean_and_one_deviation(axes):
     curves = np.random.default_rng(0).random((7, 5))
-    plots.band(axes, curves, "ours", plots.BLUE)
+    plots.band(axes, curves, "ours", style.BLUE)
     (line,) = axes.lines
     np.testing.assert_array_equal(line.get_xdata(), [1, 2, 3, 4, 5, 6, 7])
     np.testing.assert_allclose(line.get_ydata(), [sum(row) / 5 for row in curves])
-    assert (line.get_label(), line.get_color()) == ("ours", plots.BLUE)
+    assert (line.get_label(), line.get_color()) == ("ours", style.BLUE)
 
     (fill,) = axes.collections
     corners = fill.get_paths()[0].vertices
@@ -75,17 +75,17 @@ def test_band_is_the_mean_and_one_deviation(axes):
         heights = corners[corners[:, 0] == step][:, 1]
         deviation = np.sqrt(((row - row.mean()) ** 2).sum() / 4)
         np.testing.assert_allclose([heights.min(), heights.max()], [row.mean() - deviation, row.mean() + deviation])
-    np.testing.assert_allclose(fill.get_facecolor()[0, :3], colors.to_rgb(plots.BLUE))
+    np.testing.assert_allclose(fill.get_facecolor()[0, :3], colors.to_rgb(style.BLUE))
     assert fill.get_facecolor()[0, 3] < 0.5
 
 
 def test_dots_show_every_seed_and_the_mean(axes):
     groups = {"ours": [1.0, 2.0, 6.0], "theirs": [4.0, 5.0]}
-    plots.dots(axes, groups, [plots.BLUE, plots.GREEN])
+    plots.dots(axes, groups, [style.BLUE, style.GREEN])
     scatters = [each for each in axes.collections if isinstance(each, PathCollection)]
     bars = [each for each in axes.collections if isinstance(each, LineCollection)]
     for place, (values, scatter, bar, color) in enumerate(
-        zip(groups.values(), scatters, bars, [plots.BLUE, plots.GREEN], strict=True)
+        zip(groups.values(), scatters, bars, [style.BLUE, style.GREEN], strict=True)
     ):
         offsets = scatter.get_offsets()
         np.testing.assert_array_equal(offsets[:, 1], values)
@@ -101,7 +101,7 @@ def test_dots_show_every_seed_and_the_mean(axes):
 
 def test_dots_want_a_color_a_group(axes):
     with pytest.raises(ValueError, match="colors are 1, expected as many as groups, 2"):
-        plots.dots(axes, {"ours": [1.0], "theirs": [2.0]}, [plots.BLUE])
+        plots.dots(axes, {"ours": [1.0], "theirs": [2.0]}, [style.BLUE])
 
 
 def test_picture_shows_its_pixels_without_ticks(axes):

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from chromae import files, results, settings
+from chromae import files, settings
+from chromae.records import results
 
 README = settings.ROOT / "README.md"
 

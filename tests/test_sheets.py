@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from chromae import cube, sheets
-from chromae.models.color import ColorAutoencoder, unit_square
+from chromae import latents, metrics
+from chromae.figures import cube
+from chromae.latents import unit_square
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.models.leaves import Leaves
 
 COLORS = torch.rand(20_000, 3, generator=torch.Generator().manual_seed(0))
 
@@ -22,9 +25,9 @@ def bent(codes):
 
 
 def test_area_of_known_surfaces():
-    assert sheets.area(plane, COLORS[:, :2], cells=32) == pytest.approx(1, abs=1e-6)
-    assert sheets.area(bent, COLORS[:, :2], cells=32) == pytest.approx(np.pi / 2, rel=1e-5)
-    assert sheets.area(bent, COLORS[:, :2] * torch.tensor([0.5, 1]), cells=32) == pytest.approx(np.pi / 4, rel=1e-5)
+    assert latents.area(plane, COLORS[:, :2], cells=32) == pytest.approx(1, abs=1e-6)
+    assert latents.area(bent, COLORS[:, :2], cells=32) == pytest.approx(np.pi / 2, rel=1e-5)
+    assert latents.area(bent, COLORS[:, :2] * torch.tensor([0.5, 1]), cells=32) == pytest.approx(np.pi / 4, rel=1e-5)
 
 
 def test_area_counts_the_cells_where_codes_lie_not_their_mirror_images():
@@ -32,7 +35,7 @@ def test_area_counts_the_cells_where_codes_lie_not_their_mirror_images():
         return torch.stack([codes[:, 0] ** 2, codes[:, 1] ** 2, 0 * codes[:, 0]], dim=1)
 
     corner = COLORS[:, :2] * 0.25 + torch.tensor([0.5, 0.0])  # ∫ 2u du from ½ to ¾, ∫ 2v dv from 0 to ¼
-    assert sheets.area(steep, corner) == pytest.approx((0.75**2 - 0.5**2) * 0.25**2, rel=1e-5)
+    assert latents.area(steep, corner) == pytest.approx((0.75**2 - 0.5**2) * 0.25**2, rel=1e-5)
 
 
 def test_stretch_is_that_of_differences():
@@ -43,30 +46,30 @@ def test_stretch_is_that_of_differences():
     expected = torch.stack(
         [torch.linalg.det(torch.stack([a, b]) @ torch.stack([a, b]).T) for a, b in zip(first, second, strict=True)]
     )
-    torch.testing.assert_close(sheets.stretch(decode, codes), expected.sqrt(), rtol=1e-5, atol=0)
+    torch.testing.assert_close(latents.stretch(decode, codes), expected.sqrt(), rtol=1e-5, atol=0)
 
 
 def test_search_finds_the_nearest_point_of_a_sheet():
-    found = sheets.search(plane, COLORS[:500], grid=10)
+    found = latents.search(plane, COLORS[:500], grid=10)
     torch.testing.assert_close(found, COLORS[:500, 1:], rtol=0, atol=1e-4)
 
 
 def test_search_is_as_good_as_the_best_code_by_hand():
-    leaves, colors = sheets.Leaves(3), COLORS[:1000]
+    leaves, colors = Leaves(3), COLORS[:1000]
     best = (leaves(colors) - colors).square().mean()
-    assert (leaves.decode(sheets.search(leaves.decode, colors, grid=60)) - colors).square().mean() <= 1.001 * best
+    assert (leaves.decode(latents.search(leaves.decode, colors, grid=60)) - colors).square().mean() <= 1.001 * best
 
 
 def test_search_is_better_than_an_encoder():
     torch.manual_seed(0)
     model, colors = ColorAutoencoder(hidden=(8,)), COLORS[:300]
-    codes = sheets.search(model.decode, colors, grid=20)
+    codes = latents.search(model.decode, colors, grid=20)
     assert (model.decode(codes) - colors).norm(dim=1).mean() < (model(colors) - colors).norm(dim=1).mean()
 
 
 def test_search_leaves_no_gradient_and_stays_in_the_square():
     model = ColorAutoencoder(hidden=(8,))
-    codes = sheets.search(model.decode, COLORS[:200], grid=20)
+    codes = latents.search(model.decode, COLORS[:200], grid=20)
     assert not codes.requires_grad
     assert codes.min() >= 0
     assert codes.max() <= 1
@@ -75,17 +78,17 @@ def test_search_leaves_no_gradient_and_stays_in_the_square():
 
 @pytest.mark.parametrize("k", range(1, 9))
 def test_leaves_by_hand_meet_the_area_law(k):
-    leaves = sheets.Leaves(k)
+    leaves = Leaves(k)
     codes = leaves.encode(COLORS)
     assert codes.min() >= 0
     assert codes.max() <= 1
     error = (leaves.decode(codes) - COLORS).square().mean().item()
     assert 0.9 < 36 * k**2 * error <= 1.02
-    assert sheets.area(leaves.decode, codes, cells=32) == pytest.approx(k + (k - 1) / k, rel=0.01)
+    assert latents.area(leaves.decode, codes, cells=32) == pytest.approx(k + (k - 1) / k, rel=0.01)
 
 
 def test_leaves_decode_what_they_encode():
-    leaves = sheets.Leaves(4)
+    leaves = Leaves(4)
     codes = unit_square(40)
     torch.testing.assert_close(leaves.encode(leaves.decode(codes)), codes, rtol=0, atol=1e-5)
     step = (leaves.decode(torch.tensor([[0.0, 0], [1, 0]])) - torch.tensor([[0.125, 0, 0], [0.875, 0, 0]])).abs()
@@ -94,28 +97,28 @@ def test_leaves_decode_what_they_encode():
 
 def test_distance_preservation_of_the_published_example():
     grid = np.random.RandomState(3).uniform(0, 255, (32, 32, 3)).astype(int)
-    assert sheets.distance_preservation(grid) == pytest.approx(0.340, abs=5e-4)
+    assert metrics.distance_preservation(grid) == pytest.approx(0.340, abs=5e-4)
 
 
 def test_distance_preservation_is_one_where_nobody_could_do_better():
     line = np.arange(9.0)[:, None, None]
-    assert sheets.distance_preservation(line) == pytest.approx(1)
+    assert metrics.distance_preservation(line) == pytest.approx(1)
     worse = line[np.array([0, 5, 2, 7, 4, 1, 6, 3, 8])]
-    assert sheets.distance_preservation(worse) < 0.6
-    assert sheets.distance_preservation(7 * worse + 3) == pytest.approx(sheets.distance_preservation(worse))
+    assert metrics.distance_preservation(worse) < 0.6
+    assert metrics.distance_preservation(7 * worse + 3) == pytest.approx(metrics.distance_preservation(worse))
 
 
 def test_wrong_arguments_are_one_sentence():
     with pytest.raises(ValueError, match=r"^colors run from .*, expected colours in \[0, 1\]$"):
-        sheets.search(plane, COLORS + 1)
+        latents.search(plane, COLORS + 1)
     with pytest.raises(
         ValueError, match=r"^codes are 20000, not all in \[0, 1\], expected one or more in the unit square$"
     ):
-        sheets.area(plane, COLORS[:, :2] - 0.5)
+        latents.area(plane, COLORS[:, :2] - 0.5)
     with pytest.raises(ValueError, match=r"^leaves is 0, expected 1 or more$"):
-        sheets.Leaves(0)
+        Leaves(0)
     with pytest.raises(ValueError, match=r"^grid has 4 cells, expected two or more that are not all alike$"):
-        sheets.distance_preservation(np.ones((2, 2, 3)))
+        metrics.distance_preservation(np.ones((2, 2, 3)))
     with pytest.raises(ValueError, match=r"^sheet has 1 × 5 points, expected 2 × 2 or more$"):
         cube.view(np.zeros((1, 5, 3)))
 

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-import chromae
-from chromae import fingerprint, settings, study, weights
+from chromae import settings
+from chromae.arguments import check
+from chromae.records import fingerprint, study, weights
 
 
 def square(x, seed):
@@ -56,7 +57,7 @@ import sys, os, time
 from pathlib import Path
 import joblib
 from distributed import Client, LocalCluster
-from chromae import study
+from chromae.records import study
 
 def square(x, seed):
     time.sleep(0.05)  # or one worker might take them all
@@ -109,7 +110,7 @@ def test_failed_run_keeps_the_finished_ones(tmp_path):
 SLOW = """
 import sys, time
 from pathlib import Path
-from chromae import study
+from chromae.records import study
 
 def slow(x, seed):
     time.sleep(0.3)
@@ -364,7 +365,9 @@ def test_weights_are_published_only_if_they_are_those_of_the_record(tmp_path, mo
         weights.save(make(x), path[0])
         return {"x": x}
 
-    monkeypatch.setattr("chromae.fingerprint.of", lambda function: {"run": "0"})  # which reads the list of one path
+    monkeypatch.setattr(
+        "chromae.records.fingerprint.of", lambda function: {"run": "0"}
+    )  # which reads the list of one path
     study.run(run, [{"x": 2}], [0], mine, jobs=1)
     if what == "of another run":
         weights.save(filled(3), left)
@@ -391,7 +394,7 @@ def test_code_edited_since_its_import_is_told_and_not_published(tmp_path, monkey
     path.write_text("def run(x, seed):\n    return {'x': 2 * x}\n")
 
     def imported():
-        loader = chromae._Loader("pretend_lab", str(path))
+        loader = check.Loader("pretend_lab", str(path))
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader("pretend_lab", loader))
         monkeypatch.setitem(sys.modules, "pretend_lab", module)
         loader.exec_module(module)
@@ -451,8 +454,9 @@ INTERRUPTED = """
 import sys
 from pathlib import Path
 from joblib.externals.loky.backend import context
-from chromae import datasets, losses, study, training, weights
-from chromae.models.color import ColorAutoencoder
+from chromae import datasets, losses, training
+from chromae.records import study, weights
+from chromae.models.color_autoencoder import ColorAutoencoder
 
 folder, jobs = Path(sys.argv[1]), int(sys.argv[2])
 

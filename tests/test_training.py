@@ -15,12 +15,12 @@ from torch.nn.utils import parameters_to_vector
 from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm import tqdm
 
-import chromae
-from chromae import progress, settings
+from chromae import settings
+from chromae.arguments import check
 from chromae.datasets import colors
 from chromae.losses import mse, reconstruction
-from chromae.models.color import ColorAutoencoder
-from chromae.training import cosine, fit, one_cycle
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.training import cosine, fit, one_cycle, progress
 
 FREEZING = 1e-30  # a learning rate that moves no weight
 
@@ -518,15 +518,15 @@ def test_the_first_step_checks_signatures_and_the_others_do_not():
     checks = []
 
     def noted(model, batch):
-        checks.append(not chromae._paused)
+        checks.append(not check._paused)
         return reconstruction(model, batch)
 
     fit(make(), some_colors(10), noted, epochs=2, batch_size=4)
     assert checks == [True] + [False] * 5
-    assert not chromae._paused
-    with pytest.raises(ValueError, match=r"^losses\.mse: target is a tensor of float32 of shape \(4, 1\)[^\n]*$"):
+    assert not check._paused
+    with pytest.raises(ValueError, match=r"^losses.mse: target is a tensor of float32 of shape \(4, 1\)[^\n]*$"):
         fit(make(), some_colors(10), lambda model, x: {"loss": mse(model(x), x[:, :1])}, epochs=1, batch_size=4)
-    assert not chromae._paused
+    assert not check._paused
 
 
 def test_a_look_is_one_transfer():

@@ -6,7 +6,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from chromae import settings, weights
+from chromae import settings
+from chromae.records import weights
 
 
 class Statistics(nn.Module):

@@ -17,10 +17,12 @@ from timm.data import ImageNetInfo
 from torch import Tensor, nn
 from torchvision.models import GoogLeNet_Weights
 
-from chromae import gave, losses, training, transforms
-from chromae.kinds import Count, Finite, Natural, Positive, Seed
+from chromae import losses, training
+from chromae.arguments import gave
+from chromae.arguments.kinds import Count, Finite, Natural, Positive, Seed
+from chromae.arguments.networks import Picture
+from chromae.datasets import augment
 from chromae.models.conv import fold_norms
-from chromae.models.kinds import Picture
 
 Answer = Callable[[Float[Tensor, "n 3 height width"]], Float[Tensor, " n"]]
 
@@ -191,7 +193,7 @@ def excite(
     lr: Positive = 0.1,
     spiky: Finite = 0.0,
     ramp: bool = True,
-    see: Callable[[Tensor, Tensor], Tensor] = transforms.seen_again,
+    see: Callable[[Tensor, Tensor], Tensor] = augment.seen_again,
     callback: Callable[[int, nn.Module, dict], None] | None = None,
     checkpoint: str | Path | None = None,
     seed: Seed = 0,

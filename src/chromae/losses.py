@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromae.kinds import Positive
-from chromae.models.kinds import Coder
-from chromae.numeric import in_float32
+from chromae.arguments.kinds import Positive
+from chromae.arguments.networks import Coder
+from chromae.arguments.precision import in_float32
 
 
 def mse(prediction: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:

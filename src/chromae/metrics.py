@@ -3,15 +3,17 @@
 import math
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Real, UInt8
 from torch import Tensor
 
-from chromae import gave, settings
-from chromae.batches import take
-from chromae.kinds import Count, Natural, Positive, Size
-from chromae.models.kinds import Encoder, Variational
-from chromae.numeric import check_finite, check_some, full, in_float32
+from chromae import settings
+from chromae.arguments import gave
+from chromae.arguments.kinds import Count, Natural, Positive, Size
+from chromae.arguments.networks import Encoder, Variational
+from chromae.arguments.precision import check_finite, check_some, full, in_float32
+from chromae.datasets.rows import take
 
 
 def circular_correlation(alpha: Float[Tensor, " n"], beta: Float[Tensor, " n"]) -> float:
@@ -227,3 +229,33 @@ def pca_errors(
 def _double(values: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """In float64, on the CPU if the device has none."""
     return (values.cpu() if values.device.type == "mps" else values).double()
+
+
+def distance_preservation(grid: Real[np.ndarray, "height width channels"], norm: Positive = 16) -> float:
+    """How well a grid of colours, or of other vectors, keeps near what is alike: 1 at best, about 0.3 by chance.
+
+    DPQ₁₆ of Barthel, Hezel, Jung and Schall, "Improved evaluation and generation of grid layouts using distance
+    preservation quality and linear assignment sorting", 2023 (https://arxiv.org/abs/2205.04255), section 3, without
+    wrapping: for every k, how much nearer than chance the k nearest cells' vectors are, against the k nearest vectors.
+    Raises ValueError for a grid of less than two cells, or of cells that are all alike.
+    """
+    if not np.isfinite(grid).all():
+        raise ValueError("grid holds nan or infinite values, expected numbers")
+    if norm > 100:
+        raise ValueError(f"norm is {norm:g}, expected at most 100, beyond which powers underflow")
+    vectors = np.asarray(grid, float).reshape(math.prod(grid.shape[:2]), grid.shape[2])
+    places = np.stack(np.indices(grid.shape[:2]), axis=-1).reshape(-1, 2)
+    if len(vectors) < 2 or not np.ptp(vectors, axis=0).any():
+        raise ValueError(f"grid has {len(vectors)} cells, expected two or more that are not all alike")
+    apart = np.linalg.norm(vectors[:, None] - vectors, axis=2)
+    between = np.square(places[:, None] - places).sum(2)
+    rows = np.arange(len(vectors))[:, None]
+    found = apart[rows, np.lexsort((apart, between))[:, 1:]]  # the nearest cells first; of equally near ones the likest
+    best = np.sort(apart, axis=1)[:, 1:]
+    counts = np.arange(1, len(vectors))
+
+    def gain(sorted_distances: np.ndarray) -> np.ndarray:
+        means = (sorted_distances.cumsum(1) / counts).mean(0)
+        return np.clip(1 - means / best.mean(), 0, None)
+
+    return float(np.linalg.norm(gain(found), norm) / np.linalg.norm(gain(best), norm))

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 
-from chromae.kinds import Device, Seed
+from chromae.arguments.kinds import Device, Seed
 
 PRESETS = ("fast", "standard", "full")
 ROOT = Path(__file__).resolve().parents[2]

@@ -21,8 +21,11 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import context
 
-from chromae import datasets, downloads, files, frames, losses, results, study, training, weights
-from chromae.models.color import ColorAutoencoder
+from chromae import datasets, files, losses, training
+from chromae.datasets import downloads
+from chromae.figures import frames
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.records import results, study, weights
 
 torch.set_num_threads(1)
 matplotlib.use("Agg")

@@ -5,6 +5,6 @@ from pathlib import Path
 
 from faults import jobs, writes  # noqa: F401, workers write
 
-from chromae import fingerprint
+from chromae.records import fingerprint
 
 fingerprint.of(partial(jobs.studied, Path()))

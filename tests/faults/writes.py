@@ -19,8 +19,12 @@ import torch
 from faults.contents import content
 from faults.jobs import fetch, noise, note, replacing, slow_disk, small_set
 
-from chromae import checkpoints, files, frames, plots, plotter, results, settings, shapes, training, weights
-from chromae.models.color import ColorAutoencoder
+from chromae import files, pens, settings, training
+from chromae.datasets import sprites
+from chromae.figures import frames, plots
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.records import results, weights
+from chromae.training import checkpoints
 
 # `which` tells the writers of one file apart.
 
@@ -53,8 +57,8 @@ def write_npz(folder: Path, which: int) -> None:
 
 def write_svg(folder: Path, which: int) -> None:
     lines = [np.random.default_rng([which, i]).random((8, 2)) for i in range(400)]
-    layers = [plotter.Layer("blue", (0.0, 0.0, 1.0), lines)]
-    plotter.save(plotter.Plot((9.0, 9.0), (1.0, 1.0, 8.0, 8.0), 0.5, (1.0, 1.0, 1.0), layers), folder / "plot.svg")
+    layers = [pens.Layer("blue", (0.0, 0.0, 1.0), lines)]
+    pens.save(pens.Plot((9.0, 9.0), (1.0, 1.0, 8.0, 8.0), 0.5, (1.0, 1.0, 1.0), layers), folder / "plot.svg")
 
 
 def write_mp4(folder: Path, which: int) -> None:
@@ -76,11 +80,11 @@ def write_clip(folder: Path, which: int) -> None:
 
 
 def write_readme(folder: Path, which: int) -> None:
-    """`python -m chromae.results` in `folder`."""
+    """`python -m chromae.records.results` in `folder`."""
     settings.ROOT, sys.argv = folder, ["results"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the module is imported already
-        runpy.run_module("chromae.results", run_name="__main__")
+        runpy.run_module("chromae.records.results", run_name="__main__")
 
 
 def write_figure(folder: Path, which: int) -> None:
@@ -90,7 +94,7 @@ def write_figure(folder: Path, which: int) -> None:
 
 
 def write_shapes(folder: Path, which: int) -> None:
-    shapes.save(shapes.factors(2, torch.Generator().manual_seed(which)), folder, 64)
+    sprites.save(sprites.factors(2, torch.Generator().manual_seed(which)), folder, 64)
 
 
 def prepare(folder: Path) -> None:

@@ -17,38 +17,26 @@ from safetensors import safe_open
 from torch import Generator, Tensor, nn
 
 import chromae
-from chromae import (
-    checkpoints,
-    curves,
-    datasets,
-    drawing,
-    ensemble,
-    excitation,
-    losses,
-    optimizers,
-    plotter,
-    progress,
-    results,
-    settings,
-    shapes,
-    sheets,
-    training,
-    views,
-    weights,
-)
-from chromae.models import autoencoder, colorizer, convex, dense, embedder, palette, photos, vae
-from chromae.models.color import ColorAutoencoder
+from chromae import datasets, excitation, losses, pens, settings, training
+from chromae.arguments.check import _name
+from chromae.color import curves
+from chromae.datasets import pairs, sprites
+from chromae.figures import pages
+from chromae.models import autoencoder, colorizer, convex, dense, embedder, leaves, palette, photos, vae
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.records import results, weights
+from chromae.training import checkpoints, progress
 
 SIZES = {"n": 6, "m": 5, "d": 4, "size": 16, "height": 16, "width": 16, "h": 16, "w": 16, "count": 3}
 NUMBERS = {"n": 6, "size": 16, "steps": 5, "width": 8, "height": 16, "latent": 3, "out": 3, "hidden": 8, "k": 2}
 
 # Left out, with the reason.
 LEFT_OUT = {
-    "distributed.join": "starts a group of processes",
-    "distributed.from_first": "needs a group of processes",
-    "distributed.share_weights": "needs a group of processes",
-    "distributed.sum_gradients": "needs a group of processes",
-    "distributed.all_agree": "needs a group of processes",
+    "training.distributed.join": "starts a group of processes",
+    "training.distributed.from_first": "needs a group of processes",
+    "training.distributed.share_weights": "needs a group of processes",
+    "training.distributed.sum_gradients": "needs a group of processes",
+    "training.distributed.all_agree": "needs a group of processes",
     "excitation.efficientnet_lite0": "takes no argument, and seconds",
     "excitation.googlenet": "takes no argument, and a download",
     "excitation.efficientnet_lite0_weights": "takes one network, and seconds",
@@ -114,8 +102,8 @@ def generator() -> Generator:
     return Generator().manual_seed(1)
 
 
-def made(n: int = 6) -> shapes.Factors:
-    return shapes.factors(n, generator())
+def made(n: int = 6) -> sprites.Factors:
+    return sprites.factors(n, generator())
 
 
 def classifier() -> excitation.Classifier:
@@ -130,8 +118,8 @@ def labels() -> Tensor:
     return (torch.arange(64) // 8 % 2).view(8, 8)
 
 
-def plot() -> plotter.Plot:
-    return plotter.plot(labels(), rand(2, 3), page=(40.0, 40.0), margin=5.0, pen_width=1.0)
+def plot() -> pens.Plot:
+    return pens.plot(labels(), rand(2, 3), page=(40.0, 40.0), margin=5.0, pen_width=1.0)
 
 
 def autoencoded() -> autoencoder.Autoencoder:
@@ -180,7 +168,7 @@ def records() -> list[dict]:
 
 
 def film_frames(tmp: Path) -> Path:
-    from chromae import frames
+    from chromae.figures import frames
 
     if not (tmp / "clip").exists():
         for number in (1, 2):
@@ -197,59 +185,59 @@ def write_results(tmp: Path) -> Path:
 
 # By function and argument, what its annotation does not tell. `tmp` is a folder of the test.
 GOOD: dict[str, Callable[[Path], dict]] = {
-    "batches.batches": lambda tmp: {
+    "training.batches.batches": lambda tmp: {
         "data": rand(6, 3),
         "size": 6,
         "batch_size": 4,
         "seed": 0,
         "device": torch.device("cpu"),
     },
-    "batches.take": lambda tmp: {"data": rand(6, 3), "index": torch.tensor([0, 2])},
-    "batches.length": lambda tmp: {"data": rand(6, 3)},
-    "batches.check": lambda tmp: {"name": "data", "data": rand(6, 3), "device": torch.device("cpu")},
-    "checkpoints.State": lambda tmp: vars(state()),
-    "checkpoints.State.save": lambda tmp: {"path": tmp / "state.pt"},
-    "checkpoints.State.load": lambda tmp: {"path": file(tmp, "kept.pt", state().save)},
-    "checkpoints.digest": lambda tmp: {"saved": {"a": [rand(3), 1]}},
-    "checkpoints.describe": lambda tmp: {"value": functools.partial(run_one, width=1)},
+    "datasets.rows.take": lambda tmp: {"data": rand(6, 3), "index": torch.tensor([0, 2])},
+    "datasets.rows.length": lambda tmp: {"data": rand(6, 3)},
+    "training.batches.check": lambda tmp: {"name": "data", "data": rand(6, 3), "device": torch.device("cpu")},
+    "training.checkpoints.State": lambda tmp: vars(state()),
+    "training.checkpoints.State.save": lambda tmp: {"path": tmp / "state.pt"},
+    "training.checkpoints.State.load": lambda tmp: {"path": file(tmp, "kept.pt", state().save)},
+    "training.checkpoints.digest": lambda tmp: {"saved": {"a": [rand(3), 1]}},
+    "training.checkpoints.describe": lambda tmp: {"value": functools.partial(run_one, width=1)},
     "datasets.color_triplets": lambda tmp: {"n": 4},
     "datasets.digits": lambda tmp: {"device": "cpu"},
     "datasets.photos": lambda tmp: {"device": "cpu"},
-    "datasets.shape_pairs": lambda tmp: {"changes": (views.rotate,), "size": 16},
+    "datasets.shape_pairs": lambda tmp: {"changes": (pairs.rotate,), "size": 16},
     "datasets.drawn": lambda tmp: {"data": rand(6, 3, 8, 8), "mirror": True, "shift": 1},
-    "datasets.shifted": lambda tmp: {"most": 2},
-    "distributed.whole_batch_norms": lambda tmp: {"model": nn.Sequential(nn.BatchNorm1d(3)), "workers": 1},
-    "downloads.load": lambda tmp: {"name": "mnist", "folder": tmp},
-    "drawing.frame": lambda tmp: {
+    "datasets.augment.shifted": lambda tmp: {"most": 2},
+    "training.distributed.whole_batch_norms": lambda tmp: {"model": nn.Sequential(nn.BatchNorm1d(3)), "workers": 1},
+    "datasets.downloads.load": lambda tmp: {"name": "mnist", "folder": tmp},
+    "figures.pages.frame": lambda tmp: {
         "pictures": {"a": uint8(16, 16, 3)},
         "curves": [[0.1, 0.2]],
-        "axes": drawing.Axes("mse", 5, 0.0, 1.0, 0.1, "limit"),
+        "axes": pages.Axes("mse", 5, 0.0, 1.0, 0.1, "limit"),
     },
-    "drawing.latent_plane": lambda tmp: {
+    "figures.pages.latent_plane": lambda tmp: {
         "model": Drawer(),
         "images": rand(6, 6),
         "labels": torch.arange(6) % 3,
         "columns": 3,
         "size": 60,
     },
-    "drawing.scatter": lambda tmp: {
+    "figures.pages.scatter": lambda tmp: {
         "points": rand(6, 2).numpy(),
         "labels": np.arange(6),
         "box": np.array([[0, 0], [1.0, 1]]),
         "size": 60,
     },
-    "drawing.sprites": lambda tmp: {
+    "figures.pages.sprites": lambda tmp: {
         "points": rand(6, 2).numpy(),
         "made": made(),
         "box": np.array([[0, 0], [1.0, 1]]),
         "size": 60,
     },
-    "drawing.sheet": lambda tmp: {"images": rand(6, 3, 8, 8), "columns": 3},
-    "ensemble.Ensemble": lambda tmp: {"make_model": Tiny, "seeds": [0, 1]},
-    "ensemble.Ensemble.map": lambda tmp: {"function": lambda model, x: model(x), "inputs": (rand(2, 5, 6),)},
-    "ensemble.Ensemble.member": lambda tmp: {"index": 1},
-    "ensemble.Ensemble.objective": lambda tmp: {"objective": losses.reconstruction},
-    "ensemble.Ensemble.sample": lambda tmp: {"sample": datasets.colors},
+    "figures.pages.sheet": lambda tmp: {"images": rand(6, 3, 8, 8), "columns": 3},
+    "training.Ensemble": lambda tmp: {"make_model": Tiny, "seeds": [0, 1]},
+    "training.Ensemble.map": lambda tmp: {"function": lambda model, x: model(x), "inputs": (rand(2, 5, 6),)},
+    "training.Ensemble.member": lambda tmp: {"index": 1},
+    "training.Ensemble.objective": lambda tmp: {"objective": losses.reconstruction},
+    "training.Ensemble.sample": lambda tmp: {"sample": datasets.colors},
     "excitation.Classifier": lambda tmp: {"network": nn.Linear(3, 2), "classes": ["cat", "dog"]},
     "excitation.Classifier.index": lambda tmp: {"name": "cat"},
     "excitation.likes": lambda tmp: {"name": "cat", "names": ["cats", "dogs"]},
@@ -270,12 +258,13 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     },
     "files.alone": lambda tmp: {"folder": tmp / "alone"},
     "files.replacing": lambda tmp: {"path": tmp / "replaced"},
-    "fingerprint.of": lambda tmp: {"function": run_one},
-    "frames.clear": lambda tmp: {"folder": tmp / "clip"},
-    "frames.save": lambda tmp: {"folder": tmp / "saved", "number": 1},
-    "frames.settle": lambda tmp: {"folder": film_frames(tmp)},
-    "frames.film": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
-    "frames.encode": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
+    "records.fingerprint.of": lambda tmp: {"function": run_one},
+    "figures.style.fitting": lambda tmp: {"text": "epoch 7", "size": 15, "width": 60.0},
+    "figures.frames.clear": lambda tmp: {"folder": tmp / "clip"},
+    "figures.frames.save": lambda tmp: {"folder": tmp / "saved", "number": 1},
+    "figures.frames.settle": lambda tmp: {"folder": film_frames(tmp)},
+    "figures.frames.film": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
+    "figures.frames.encode": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
     "losses.reconstruction": lambda tmp: {"model": Tiny(), "batch": rand(4, 6)},
     "losses.reconstruction_and_triplet": lambda tmp: {"model": ColorAutoencoder(), "batch": rand(4, 3, 3)},
     "metrics.iwae": lambda tmp: {
@@ -294,9 +283,9 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "models.autoencoder.Autoencoder.encode": lambda tmp: {"x": rand(5, 1, 4, 4)},
     "models.autoencoder.Autoencoder.decode": lambda tmp: {"z": rand(5, 2)},
     "models.autoencoder.Autoencoder.forward": lambda tmp: {"x": rand(5, 1, 4, 4)},
-    "models.color.ColorAutoencoder.decode": lambda tmp: {"latents": rand(5, 2)},
-    "models.color.color_map": lambda tmp: {"model": ColorAutoencoder(), "size": 8},
-    "models.color.to_image": lambda tmp: {"rgb": rand(2, 16, 3)},
+    "models.color_autoencoder.ColorAutoencoder.decode": lambda tmp: {"latents": rand(5, 2)},
+    "models.color_autoencoder.color_map": lambda tmp: {"model": ColorAutoencoder(), "size": 8},
+    "models.color_autoencoder.to_image": lambda tmp: {"rgb": rand(2, 16, 3)},
     "models.colorizer.Published": lambda tmp: {"network": nn.Conv2d(4, 2, 3, padding=1)},
     "models.colorizer.UNet": lambda tmp: {"width": 4},
     "models.colorizer.UNet.forward": lambda tmp: {"x": rand(2, 1, 16, 16)},
@@ -345,36 +334,36 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "models.vae.VAE.decode": lambda tmp: {"z": rand(5, 2)},
     "models.vae.VAE.forward": lambda tmp: {"x": rand(5, 1, 4, 4)},
     "models.vae.negative_elbo": lambda tmp: {"likelihood": losses.bernoulli},
-    "numeric.in_float32": lambda tmp: {"function": torch.sin},
-    "numeric.constant": lambda tmp: {"values": (1.0, 2.0), "like": rand(3)},
-    "optimizers.Adam": lambda tmp: {"parameters": [nn.Parameter(rand(3))]},
-    "pictures.read": lambda tmp: {"path": film_frames(tmp) / "0001.png"},
-    "pictures.tiles": lambda tmp: {"size": 8},
-    "pictures.untile": lambda tmp: {"parts": rand(4, 3, 8, 8), "height": 15, "width": 12},
-    "plots.limit": lambda tmp: {"value": 0.5, "label": "best"},
-    "plots.band": lambda tmp: {"curves": rand(5, 3).numpy(), "label": "a", "color": "red"},
-    "plots.dots": lambda tmp: {"groups": {"a": [1.0, 2.0]}, "colors": ["red"]},
-    "plots.picture": lambda tmp: {"title": "a", "rows": ["b"]},
-    "plots.ink": lambda tmp: {"columns": 3, "title": "a", "rows": ["b"]},
-    "plots.caption": lambda tmp: {"figure": Figure(), "text": "a"},
-    "plots.publish": lambda tmp: {"figure": Figure(figsize=(1, 1)), "path": tmp / "figure.png"},
-    "plotter.Layer": lambda tmp: plot().layers[0]._asdict(),
-    "plotter.plot": lambda tmp: {
+    "arguments.precision.in_float32": lambda tmp: {"function": torch.sin},
+    "arguments.precision.constant": lambda tmp: {"values": (1.0, 2.0), "like": rand(3)},
+    "training.Adam": lambda tmp: {"parameters": [nn.Parameter(rand(3))]},
+    "datasets.own.read": lambda tmp: {"path": film_frames(tmp) / "0001.png"},
+    "datasets.own.tiles": lambda tmp: {"size": 8},
+    "datasets.own.untile": lambda tmp: {"parts": rand(4, 3, 8, 8), "height": 15, "width": 12},
+    "figures.plots.limit": lambda tmp: {"value": 0.5, "label": "best"},
+    "figures.plots.band": lambda tmp: {"curves": rand(5, 3).numpy(), "label": "a", "color": "red"},
+    "figures.plots.dots": lambda tmp: {"groups": {"a": [1.0, 2.0]}, "colors": ["red"]},
+    "figures.plots.picture": lambda tmp: {"title": "a", "rows": ["b"]},
+    "figures.plots.ink": lambda tmp: {"columns": 3, "title": "a", "rows": ["b"]},
+    "figures.plots.caption": lambda tmp: {"figure": Figure(), "text": "a"},
+    "figures.plots.publish": lambda tmp: {"figure": Figure(figsize=(1, 1)), "path": tmp / "figure.png"},
+    "pens.Layer": lambda tmp: plot().layers[0]._asdict(),
+    "pens.plot": lambda tmp: {
         "labels": labels(),
         "palette": rand(2, 3),
         "page": (40.0, 40.0),
         "margin": 5.0,
         "pen_width": 1.0,
     },
-    "plotter.hatches": lambda tmp: {"mask": labels().numpy() > 0, "spacing": 2.0, "angle": 0.5},
-    "plotter.contours": lambda tmp: {"mask": labels().numpy() > 0, "inset": 1.0},
-    "plotter.ordered": lambda tmp: {"lines": plot().layers[0].lines},
-    "plotter.name_of": lambda tmp: {"rgb": (0.5, 0.5, 0.5)},
-    "plotter.statistics": lambda tmp: {"plot": plot(), "labels": labels()},
-    "plotter.regions": lambda tmp: {"labels": labels()},
-    "plotter.save": lambda tmp: {"plot": plot(), "path": tmp / "plot.svg"},
-    "plotter.rasterise": lambda tmp: {"plot": plot(), "size": 16},
-    "progress.Progress": lambda tmp: {
+    "pens.hatches": lambda tmp: {"mask": labels().numpy() > 0, "spacing": 2.0, "angle": 0.5},
+    "pens.contours": lambda tmp: {"mask": labels().numpy() > 0, "inset": 1.0},
+    "pens.ordered": lambda tmp: {"lines": plot().layers[0].lines},
+    "pens.name_of": lambda tmp: {"rgb": (0.5, 0.5, 0.5)},
+    "pens.statistics": lambda tmp: {"plot": plot(), "labels": labels()},
+    "pens.regions": lambda tmp: {"labels": labels()},
+    "pens.save": lambda tmp: {"plot": plot(), "path": tmp / "plot.svg"},
+    "pens.rasterise": lambda tmp: {"plot": plot(), "size": 16},
+    "training.progress.Progress": lambda tmp: {
         "state": state(),
         "size": 6,
         "batch_size": 4,
@@ -383,13 +372,16 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "clip": False,
         "workers": 1,
     },
-    "progress.Progress.add": lambda tmp: {"terms": {"loss": torch.tensor(0.5)}},
-    "progress.named": lambda tmp: {"result": {"loss": rand(3).requires_grad_().sum(), "accuracy": 0.5}},
-    "progress.fetch": lambda tmp: {"block": [{"loss": torch.tensor(0.5)}], "parameters": [nn.Parameter(rand(3))]},
-    "progress.first_broken": lambda tmp: {"loss": torch.tensor([0.5, torch.inf])},
-    "progress.means": lambda tmp: {"seen": [{"loss": rand(2).double()}], "size": 6, "batch_size": 4},
-    "results.metric": lambda tmp: {"values": [0.5, 0.7], "unit": "nats"},
-    "results.write": lambda tmp: {
+    "training.progress.Progress.add": lambda tmp: {"terms": {"loss": torch.tensor(0.5)}},
+    "training.progress.named": lambda tmp: {"result": {"loss": rand(3).requires_grad_().sum(), "accuracy": 0.5}},
+    "training.progress.fetch": lambda tmp: {
+        "block": [{"loss": torch.tensor(0.5)}],
+        "parameters": [nn.Parameter(rand(3))],
+    },
+    "training.progress.first_broken": lambda tmp: {"loss": torch.tensor([0.5, torch.inf])},
+    "training.progress.means": lambda tmp: {"seen": [{"loss": rand(2).double()}], "size": 6, "batch_size": 4},
+    "records.results.metric": lambda tmp: {"values": [0.5, 0.7], "unit": "nats"},
+    "records.results.write": lambda tmp: {
         "folder": tmp / "made",
         "notebook": "01_x",
         "data": "none",
@@ -397,42 +389,48 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "seconds": 1.0,
         "metrics": {"mse": results.metric(0.5, "")},
     },
-    "results.write_json": lambda tmp: {"path": tmp / "record.json", "record": {"a": 1}},
-    "results.read_json": lambda tmp: {"path": write_results(tmp) / "01_x.json"},
-    "results.fill": lambda tmp: {"text": "<!--= 01_x metrics.mse:.3f -->?<!--/-->", "folder": write_results(tmp)},
-    "results.compare": lambda tmp: {"folder": write_results(tmp), "published": write_results(tmp)},
+    "records.results.write_json": lambda tmp: {"path": tmp / "record.json", "record": {"a": 1}},
+    "records.results.read_json": lambda tmp: {"path": write_results(tmp) / "01_x.json"},
+    "records.results.fill": lambda tmp: {
+        "text": "<!--= 01_x metrics.mse:.3f -->?<!--/-->",
+        "folder": write_results(tmp),
+    },
+    "records.results.compare": lambda tmp: {"folder": write_results(tmp), "published": write_results(tmp)},
     "settings.pick": lambda tmp: {"fast": 1, "standard": 2, "full": 3},
     "settings.folders": lambda tmp: {"notebook": "01_x"},
     "settings.mixed_precision": lambda tmp: {"device": "cpu", "bf16": True},
     "settings.of_preset": lambda tmp: {"folder": tmp},
     "settings.find": lambda tmp: {"path": tmp / "x.json"},
     "settings.left_by_hand": lambda tmp: {"path": tmp / "x.json"},
-    "sheets.tangents": lambda tmp: {"decode": unsquare, "codes": rand(4, 2)},
-    "sheets.stretch": lambda tmp: {"decode": unsquare, "codes": rand(4, 2)},
-    "sheets.area": lambda tmp: {"decode": unsquare, "codes": rand(40, 2), "cells": 3},
-    "sheets.search": lambda tmp: {"decode": unsquare, "colors": rand(4, 3), "grid": 5, "steps": 2, "rows": 3},
-    "sheets.Leaves.encode": lambda tmp: {"rgb": rand(4, 3)},
-    "sheets.Leaves.decode": lambda tmp: {"codes": rand(4, 2)},
-    "spaces.space": lambda tmp: {"name": "OKLab"},
-    "curves.picture": lambda tmp: {"colors": uint8(4, 3), "pixels": np.array([[0, 0], [0, 1], [1, 0], [1, 1]])},
-    "curves.places": lambda tmp: {"colors": curves.hilbert(2, 3).astype(np.uint8), "pixels": curves.hilbert(3, 2)},
-    "curves.hilbert": lambda tmp: {"bits": 2, "axes": 2},
-    "curves.morton": lambda tmp: {"bits": 2, "axes": 2},
-    "shapes.factors": lambda tmp: {"hues": 3},
-    "shapes.chosen": lambda tmp: {"index": torch.tensor([0, 2])},
-    "shapes.save": lambda tmp: {"shapes": made(3), "folder": tmp / "shapes", "size": 16},
-    "study.run": lambda tmp: {
+    "latents.tangents": lambda tmp: {"decode": unsquare, "codes": rand(4, 2)},
+    "latents.stretch": lambda tmp: {"decode": unsquare, "codes": rand(4, 2)},
+    "latents.area": lambda tmp: {"decode": unsquare, "codes": rand(40, 2), "cells": 3},
+    "latents.search": lambda tmp: {"decode": unsquare, "colors": rand(4, 3), "grid": 5, "steps": 2, "rows": 3},
+    "models.leaves.Leaves.encode": lambda tmp: {"rgb": rand(4, 3)},
+    "models.leaves.Leaves.decode": lambda tmp: {"codes": rand(4, 2)},
+    "color.space": lambda tmp: {"name": "OKLab"},
+    "color.curves.picture": lambda tmp: {"colors": uint8(4, 3), "pixels": np.array([[0, 0], [0, 1], [1, 0], [1, 1]])},
+    "color.curves.places": lambda tmp: {
+        "colors": curves.hilbert(2, 3).astype(np.uint8),
+        "pixels": curves.hilbert(3, 2),
+    },
+    "color.curves.hilbert": lambda tmp: {"bits": 2, "axes": 2},
+    "color.curves.morton": lambda tmp: {"bits": 2, "axes": 2},
+    "datasets.sprites.factors": lambda tmp: {"hues": 3},
+    "datasets.sprites.chosen": lambda tmp: {"index": torch.tensor([0, 2])},
+    "datasets.sprites.save": lambda tmp: {"shapes": made(3), "folder": tmp / "shapes", "size": 16},
+    "records.study.run": lambda tmp: {
         "function": run_one,
         "cases": [{"width": 1}],
         "seeds": [0, 1],
         "folder": tmp / "study",
         "jobs": 1,
     },
-    "study.name": lambda tmp: {"arguments": {"width": 1, "hidden": [2, 3]}},
-    "study.values": lambda tmp: {"records": records(), "key": "mse"},
-    "study.metric": lambda tmp: {"records": records(), "key": "mse", "unit": "nats"},
-    "study.where": lambda tmp: {"records": records(), "arguments": {"width": 1}},
-    "study.origin": lambda tmp: {"records": records()},
+    "records.study.name": lambda tmp: {"arguments": {"width": 1, "hidden": [2, 3]}},
+    "records.study.values": lambda tmp: {"records": records(), "key": "mse"},
+    "records.study.metric": lambda tmp: {"records": records(), "key": "mse", "unit": "nats"},
+    "records.study.where": lambda tmp: {"records": records(), "arguments": {"width": 1}},
+    "records.study.origin": lambda tmp: {"records": records()},
     "training.cosine": lambda tmp: {"progress": 0.3},
     "training.one_cycle": lambda tmp: {"progress": 0.5},
     "training.fit": lambda tmp: {
@@ -446,15 +444,17 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "callback": lambda *_: None,
         "clip": 1.0,
     },
-    "transforms.blurred": lambda tmp: {"reach": 2},
-    "transforms.seen_again": lambda tmp: {"blur": 1.0},
-    "views.pair": lambda tmp: {"views": (views.rotate, views.recolor), "size": 16},
-    "weights.save": lambda tmp: {"model": ColorAutoencoder(), "path": tmp / "saved.safetensors"},
-    "weights.load": lambda tmp: {
+    "datasets.augment.blurred": lambda tmp: {"reach": 2},
+    "datasets.augment.seen_again": lambda tmp: {"blur": 1.0},
+    "datasets.pairs.pair": lambda tmp: {"views": (pairs.rotate, pairs.recolor), "size": 16},
+    "records.weights.save": lambda tmp: {"model": ColorAutoencoder(), "path": tmp / "saved.safetensors"},
+    "records.weights.load": lambda tmp: {
         "model": ColorAutoencoder(),
         "path": file(tmp, "kept.safetensors", lambda path: weights.save(ColorAutoencoder(), path)),
     },
-    "weights.adopt": lambda tmp: left_by_hand(tmp / settings.of_preset(Path("build/weights")) / "a.safetensors"),
+    "records.weights.adopt": lambda tmp: left_by_hand(
+        tmp / settings.of_preset(Path("build/weights")) / "a.safetensors"
+    ),
 }
 
 
@@ -486,19 +486,19 @@ def summed() -> progress.Progress:
     return seen
 
 
-def stepped() -> optimizers.Adam:
+def stepped() -> training.Adam:
     parameter = nn.Parameter(rand(3))
     parameter.grad = rand(3)
-    return optimizers.Adam([parameter])
+    return training.Adam([parameter])
 
 
 # What methods are called on.
 BOUND: dict[str, Callable[[], object]] = {
-    "checkpoints.State": state,
-    "ensemble.Ensemble": lambda: ensemble.Ensemble(Tiny, [0, 1]),
+    "training.checkpoints.State": state,
+    "training.Ensemble": lambda: training.Ensemble(Tiny, [0, 1]),
     "excitation.Classifier": classifier,
     "models.autoencoder.Autoencoder": autoencoded,
-    "models.color.ColorAutoencoder": ColorAutoencoder,
+    "models.color_autoencoder.ColorAutoencoder": ColorAutoencoder,
     "models.colorizer.Published": lambda: colorizer.base(),
     "models.colorizer.UNet": lambda: colorizer.UNet(width=4).eval(),
     "models.colorizer.Guess": lambda: colorizer.Guess(width=4).eval(),
@@ -513,12 +513,12 @@ BOUND: dict[str, Callable[[], object]] = {
     "models.photos.Block": lambda: photos.Block(4),
     "models.photos.Blockwise": lambda: photos.Blockwise(6, width=4, depth=1),
     "models.vae.VAE": variational,
-    "sheets.Leaves": lambda: sheets.Leaves(2),
-    "optimizers.Adam": stepped,
-    "progress.Progress": looked,
-    "progress.Progress.means": summed,
-    "progress.Progress.epoch": lambda: progress.Progress(state(), 6, 4, 1, 0.1, False, 1),
-    "progress.Progress.add": lambda: entered(),
+    "models.leaves.Leaves": lambda: leaves.Leaves(2),
+    "training.Adam": stepped,
+    "training.progress.Progress": looked,
+    "training.progress.Progress.means": summed,
+    "training.progress.Progress.epoch": lambda: progress.Progress(state(), 6, 4, 1, 0.1, False, 1),
+    "training.progress.Progress.add": lambda: entered(),
 }
 
 
@@ -534,18 +534,19 @@ def public() -> Iterator[tuple[str, Callable]]:
     """Every public function, class and method that the package defines, by its name without the package's."""
     for found in pkgutil.walk_packages(chromae.__path__, "chromae."):
         module = importlib.import_module(found.name)
-        short = found.name.removeprefix("chromae.")
+        if found.name in ("chromae.arguments.check", "chromae.arguments.sentences"):
+            continue  # which do the checking
         for name, it in list(vars(module).items()):
             if name.startswith("_") or getattr(it, "__module__", None) != found.name:
                 continue
             if inspect.isfunction(it):
-                yield f"{short}.{name}", it
+                yield _name(it), it
             elif inspect.isclass(it) and not issubclass(it, Exception):
                 if not hasattr(it, "_fields"):  # of named tuples functions look at the fields
-                    yield f"{short}.{name}", it
+                    yield _name(it), it
                 for own, method in vars(it).items():
                     if inspect.isfunction(method) and not own.startswith("_") and not hasattr(it, "_fields"):
-                        yield f"{short}.{name}.{own}", method
+                        yield _name(method), method
 
 
 def good(name: str, function: Callable, tmp: Path) -> dict:
@@ -567,7 +568,7 @@ def _made(function: str, name: str, hint: object) -> object:
             return _array(one)
         if one is Generator:
             return generator()
-        if one is shapes.Factors:
+        if one is sprites.Factors:
             return made()
         if one is excitation.Classifier:
             return classifier()

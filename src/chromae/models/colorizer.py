@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from chromae import color, gave, losses
-from chromae.kinds import Count, Natural, Part, Positive
+from chromae import color, losses
+from chromae.arguments import gave
+from chromae.arguments.kinds import Count, Natural, Part, Positive
+from chromae.arguments.precision import check_some, in_float32
 from chromae.models import photos
-from chromae.numeric import check_some, in_float32
 
 GAMMAS = (0.1, 0.5, 1.5, 3.0)
 

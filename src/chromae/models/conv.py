@@ -11,7 +11,7 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from chromae.kinds import Count
+from chromae.arguments.kinds import Count
 
 
 def shallow_encoder(out: Count, activation: type[nn.Module] = nn.ReLU) -> nn.Module:

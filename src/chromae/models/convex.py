@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from chromae import losses
-from chromae.kinds import Count
+from chromae.arguments.kinds import Count
 from chromae.models.autoencoder import Autoencoder
 
 ALL = slice(None)

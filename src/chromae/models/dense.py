@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from chromae.kinds import Count
+from chromae.arguments.kinds import Count
 
 
 def encoder(

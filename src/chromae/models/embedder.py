@@ -6,9 +6,9 @@ from itertools import pairwise
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromae import gave
-from chromae.kinds import Count
-from chromae.numeric import full
+from chromae.arguments import gave
+from chromae.arguments.kinds import Count
+from chromae.arguments.precision import full
 
 
 class Embedder(nn.Module):

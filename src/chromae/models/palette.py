@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 
-from chromae import color, gave
-from chromae.kinds import Count, Natural, Size
-from chromae.numeric import check_some
+from chromae import color
+from chromae.arguments import gave
+from chromae.arguments.kinds import Count, Natural, Size
+from chromae.arguments.precision import check_some
 
 RELAXATIONS = ("plain", "sharpened", "annealed", "straight-through", "gumbel")
 HOT, COLD = 1.0, 0.05  # temperatures of "annealed", at the beginning and at the end

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromae.kinds import Count, Natural
+from chromae.arguments.kinds import Count, Natural
 from chromae.models.autoencoder import Autoencoder
 
 

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from chromae import gave, losses
-from chromae.kinds import Finite, Size
-from chromae.numeric import full
+from chromae import losses
+from chromae.arguments import gave
+from chromae.arguments.kinds import Finite, Size
+from chromae.arguments.precision import full
 
 Likelihood = Callable[[Tensor, Tensor], Tensor]
 

@@ -1,0 +1,1 @@
+"""Figures, the pages of films, and films."""

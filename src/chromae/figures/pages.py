@@ -1,0 +1,230 @@
+"""What a film's frame looks like: titled pictures in a row over a strip of curves; the pictures of a latent plane.
+
+Plain Pillow: a frame takes milliseconds.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, Real, UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torchvision.utils import make_grid
+
+from chromae import latents
+from chromae.arguments import gave
+from chromae.arguments.kinds import Count, Finite, Natural, Positive
+from chromae.arguments.networks import Coder
+from chromae.arguments.precision import check_some
+from chromae.datasets.sprites import Factors, draw_bytes
+from chromae.figures import style
+
+MARGIN, TITLE, STRIP = 16, 28, 132
+
+
+class Axes(NamedTuple):
+    """The strip's axes: x runs over `steps` points, y from `low` to `high`; `limit` is drawn as a dashed line.
+
+    Points are counted in `unit`, `each` of them from one point to the next.
+    """
+
+    label: str
+    steps: int
+    low: Finite
+    high: Finite
+    limit: Finite
+    limit_label: str
+    unit: str = "epoch"
+    each: int = 1
+
+
+def frame(
+    pictures: Mapping[str, UInt8[np.ndarray, "_height _width 3"]],
+    curves: Sequence[Sequence[float]],
+    axes: Axes,
+    zoom: Count = 2,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Pictures under their titles, enlarged `zoom` times, over curves drawn up to their last values.
+
+    The first curve has the colour of the first title, and so on; a curve may have no points yet. Titles are set
+    smaller where one is wider than its picture. Raises ValueError if there is no picture, if there are more pictures
+    or curves than colours, and for axes without a length.
+    """
+    if not pictures:
+        raise ValueError("pictures is empty, expected one or more")
+    if max(len(pictures), len(curves)) > len(style.COLORS):
+        raise ValueError(
+            f"got {len(pictures)} pictures and {len(curves)} curves, expected at most {len(style.COLORS)} of each"
+        )
+    if not (axes.low < axes.high and axes.steps > 0):
+        raise ValueError(
+            f"axes run from {axes.low} to {axes.high} in {axes.steps} steps, expected low < high, steps > 0"
+        )
+    pictures = {title: np.asarray(picture).repeat(zoom, 0).repeat(zoom, 1) for title, picture in pictures.items()}
+    height = max(len(picture) for picture in pictures.values())
+    width = sum(picture.shape[1] + MARGIN for picture in pictures.values()) + MARGIN
+    page = Image.new("RGB", (width, TITLE + height + STRIP), style.PAPER)
+    draw = ImageDraw.Draw(page)
+    font = min(
+        (style.fitting(title, 15, picture.shape[1]) for title, picture in pictures.items()), key=lambda f: f.size
+    )
+    x = MARGIN
+    for (title, picture), color in zip(pictures.items(), style.COLORS, strict=False):
+        draw.text((x, TITLE / 2), title, fill=color, font=font, anchor="lm")
+        page.paste(Image.fromarray(picture), (x, TITLE))
+        x += picture.shape[1] + MARGIN
+    page.paste(_strip(curves, axes, width), (0, TITLE + height))
+    return np.asarray(page)
+
+
+@torch.no_grad()
+def latent_plane(
+    model: Coder,
+    images: Float[Tensor, "n *shape"],
+    labels: Int[Tensor, " n"],
+    columns: Count = 15,
+    size: Count = 420,
+    pixels: Callable[[Tensor], Tensor] = lambda decoded: decoded,
+    ink: bool = False,
+) -> tuple[UInt8[np.ndarray, "size size 3"], UInt8[np.ndarray, "size size 3"]]:
+    """The plane of a model with two latents, twice: where `images` lie, and what the model decodes there.
+
+    Both pictures show the same box, which holds all but the outermost codes: a point of one lies where the other shows
+    what is decoded there, at the centre of a tile. `pixels` turns what the model decodes into images in [0, 1], such
+    as `torch.sigmoid` for logits; with `ink` white strokes on black are shown as ink on paper. Raises ValueError for
+    other than two latents and for no images.
+    """
+    if len(images) == 0:
+        raise ValueError("images is empty, expected one or more")
+    codes = gave("model.encode", model.encode(images), Float[Tensor, "n *code"]).float()
+    if codes.shape[1:] != (2,):
+        raise ValueError(f"model has codes of shape {tuple(codes.shape[1:])}, expected 2 latents")
+    if not codes.isfinite().all():
+        raise ValueError("model.encode gave nan or infinite codes of images, expected numbers")
+    low, high = (torch.quantile(codes, q, dim=0) for q in (0.005, 0.995))
+    low, high = low - 0.05 * (high - low), high + 0.05 * (high - low)
+    first, last = low + (high - low) / (2 * columns), high - (high - low) / (2 * columns)  # the outer tiles' centres
+    corners = (first, torch.stack([last[0], first[1]]), torch.stack([first[0], last[1]]))
+    decoded = gave("pixels", pixels(model.decode(latents.plane(*corners, columns))), Float[Tensor, "_ _ _ _"])
+    tiles = sheet(1 - decoded if ink else decoded, columns)
+    page = Image.fromarray(tiles).resize((size, size), Image.Resampling.LANCZOS)
+    points, box = codes.cpu().numpy(), torch.stack([low, high]).cpu().numpy()
+    return scatter(points, labels.cpu().numpy(), box, size), np.asarray(page)
+
+
+def scatter(
+    points: Real[np.ndarray, "n 2"],
+    labels: Int[np.ndarray, " n"],
+    box: Real[np.ndarray, "2 2"],
+    size: Count = 420,
+    radius: Positive | None = None,
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Points as dots in their classes' colours inside the box (low, high); each class's name stands at its median.
+
+    `radius` is that of the dots in pixels, by default 2 in a picture of 420; names grow with the picture as well.
+    Drawn twice as large, then halved, which smooths the dots. Raises ValueError for labels outside 0 … 9.
+    """
+    if len(labels) and not (labels.min() >= 0 and labels.max() < len(style.CLASSES)):
+        raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected classes from 0 to 9")
+    _check_finite(points=points, box=box)
+    low, high = box
+    radius = radius or size / 210
+    name, corner = style.font(max(1, round(size / 21))), style.font(max(1, round(size / 35)))
+    places = (points - low) / np.maximum(high - low, 1e-12) * [1, -1] * size + [0, size]
+    page = Image.new("RGB", (2 * size, 2 * size), style.PAPER)
+    draw = ImageDraw.Draw(page)
+    for (x, y), label in zip(places, labels, strict=True):
+        draw.circle((2 * x, 2 * y), 2 * radius, fill=style.CLASSES[label])
+    page = page.reduce(2)
+    draw = ImageDraw.Draw(page)
+    for label in np.unique(labels):
+        x, y = np.median(places[labels == label], axis=0).clip(10, size - 10)
+        draw.text((x, y), str(label), fill=style.INK, font=name, anchor="mm", stroke_width=3, stroke_fill=style.PAPER)
+    draw.rectangle((0, 0, size - 1, size - 1), outline=style.FAINT)
+    for value, place, anchor in ((low, (4, size - 4), "ls"), (high, (size - 4, 4), "rt")):
+        text = f"({value[0]:.1f}, {value[1]:.1f})"
+        draw.text(place, text, fill=style.INK, font=corner, anchor=anchor, stroke_width=2, stroke_fill=style.PAPER)
+    return np.asarray(page)
+
+
+def sprites(
+    points: Real[np.ndarray, "n 2"], made: Factors, box: Real[np.ndarray, "2 2"], size: Count = 420, width: Count = 16
+) -> UInt8[np.ndarray, "size size 3"]:
+    """A scatter of shapes, each drawn in its own form, colour and angle, `width` pixels wide, inside the box.
+
+    The paper is the shapes' own mean ground, so that they stand on it as in their images.
+    """
+    _check_finite(points=points, box=box)
+    low, high = box
+    room = size - width
+    places = (points - low) / np.maximum(high - low, 1e-12) * [room, -room] + [0, room]
+    white, black = torch.ones_like(made.color), torch.zeros_like(made.color)
+    middle, most = torch.full_like(made.center, 0.5), torch.full_like(made.radius, 0.48)
+    alone = made._replace(color=white, background=black, center=middle, radius=most)
+    masks = draw_bytes(alone, max(width, 8))[:, 0].cpu().numpy()
+    colors = (255 * made.color).round().int().tolist()
+    page = Image.new("RGB", (size, size), tuple((255 * made.background.mean(0)).round().int().tolist()))
+    for (x, y), mask, color in zip(
+        places.clip(-2 * size, 2 * size).round().astype(int).tolist(), masks, colors, strict=True
+    ):
+        page.paste(tuple(color), (x, y), Image.fromarray(mask))
+    return np.asarray(page)
+
+
+def sheet(
+    images: Float[Tensor, "n channels height width"], columns: Count, gap: Natural = 0
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Images in [0, 1] side by side, row by row, `gap` white pixels between them."""
+    check_some(images=images)
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"images has {images.shape[1]} channels, expected 1 or 3")
+    grid = make_grid(images.detach().cpu().float().clamp(0, 1), nrow=columns, padding=gap, pad_value=1)
+    return (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+
+
+def _check_finite(**arguments: Real[np.ndarray, "..."]) -> None:
+    for name, values in arguments.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} holds nan or infinite values, expected numbers")
+
+
+def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.Image:
+    """The axes and the curves over them; the lines are drawn twice as large, then halved, which smooths them."""
+    left, right, top, bottom = MARGIN + 44, width - MARGIN - 8, 16, STRIP - 30
+
+    def place(step: float, value: float) -> tuple[float, float]:
+        part = (min(max(value, axes.low), axes.high) - axes.low) / (axes.high - axes.low)
+        return left + (right - left) * step / axes.steps, bottom - (bottom - top) * part
+
+    def twice(*points: tuple[float, float]) -> list[tuple[float, float]]:
+        return [(2 * x, 2 * y) for x, y in points]
+
+    lines = Image.new("RGB", (2 * width, 2 * STRIP), style.PAPER)
+    draw = ImageDraw.Draw(lines)
+    draw.line(twice((left, top), (left, bottom), (right, bottom)), fill=style.FAINT, width=2)
+    _, limit = place(0, axes.limit)
+    for x in range(left, right, 12):
+        draw.line(twice((x, limit), (x + 6, limit)), fill=style.INK, width=2)
+    for curve, color in zip(curves, style.COLORS, strict=False):
+        points = [place(step, value) for step, value in enumerate(curve, start=1) if not math.isnan(value)]
+        draw.line(twice(*points), fill=color, width=4, joint="curve")
+        for x, y in points[-1:]:
+            draw.ellipse(twice((x - 4, y - 4), (x + 4, y + 4)), fill=color)
+
+    strip = lines.reduce(2)
+    text = functools.partial(ImageDraw.Draw(strip).text, fill=style.INK, font=style.font(11))
+    for value in (axes.low, axes.high):
+        text((left - 5, place(0, value)[1]), f"{value:g}", anchor="rm")
+    for step in (0, axes.steps):
+        name = f"{axes.each * step:,}"
+        x = min(place(step, 0)[0], width - 4 - style.font(11).getlength(name) / 2)  # a long one would leave the page
+        text((x, bottom + 4), name, anchor="mt")
+    below = limit + 18 < bottom  # is there room for its name?
+    text((right, limit + 3 if below else limit - 3), axes.limit_label, anchor="rt" if below else "rb")
+    now = f"{axes.label}, {axes.unit} {axes.each * max(map(len, curves), default=0):,}"
+    text((right, top), now, anchor="rm", font=style.fitting(now, 11, right - left))
+    return strip

@@ -1,0 +1,106 @@
+"""The figures that notebooks share, in one style."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from beartype.vale import Is
+from jaxtyping import Float, Real
+from matplotlib.axes import Axes
+from matplotlib.colors import is_color_like
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from chromae import files
+from chromae.arguments.kinds import Count, Finite, Natural
+from chromae.arguments.precision import HALVES
+from chromae.figures import pages, style
+
+
+def _that_is_a_color(name: str) -> bool:
+    return is_color_like(name)
+
+
+Color = Annotated[str, Is[_that_is_a_color]]
+Image = Real[np.ndarray, "height width _channels"] | Real[Tensor, "height width _channels"]
+Values = Sequence[float] | Real[np.ndarray, " _seeds"] | Real[Tensor, " _seeds"]
+
+
+def limit(axes: Axes, value: Finite, label: str) -> None:
+    """A theoretical limit as a dashed line across the axes, named at its right end."""
+    axes.axhline(value, color=style.INK, linestyle="--", linewidth=1)
+    axes.annotate(
+        label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, -4), textcoords="offset points",
+        ha="right", va="top", fontsize=9,
+    )  # fmt: skip
+
+
+def band(
+    axes: Axes, curves: Float[np.ndarray, "steps seeds"] | Float[Tensor, "steps seeds"], label: str, color: Color
+) -> None:
+    """The mean over seeds, from step 1 on, with a band of one standard deviation either side."""
+    curves = _array(curves)
+    if curves.size == 0:
+        raise ValueError(f"curves has shape {curves.shape}, expected a step and a seed or more")
+    steps = np.arange(1, len(curves) + 1)
+    mean, deviation = curves.mean(1), curves.std(1, ddof=1)
+    axes.plot(steps, mean, color=color, label=label)
+    axes.fill_between(steps, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
+
+
+def dots(axes: Axes, groups: Mapping[str, Values], colors: Sequence[Color]) -> None:
+    """One column of dots a group, a dot a seed, with a bar at the mean."""
+    if len(groups) != len(colors):
+        raise ValueError(f"colors are {len(colors)}, expected as many as groups, {len(groups)}")
+    for place, ((_, values), color) in enumerate(zip(groups.items(), colors, strict=True)):
+        values = _array(values)
+        jitter = np.linspace(-0.18, 0.18, len(values))
+        axes.scatter(place + jitter, values, s=14, color=color, alpha=0.7, linewidths=0)
+        axes.hlines(np.mean(values), place - 0.3, place + 0.3, color=color, linewidth=2)
+    axes.set_xticks(range(len(groups)), list(groups))
+    axes.set_xlim(-0.6, len(groups) - 0.4)
+
+
+def picture(axes: Axes, image: Image, title: str = "", rows: Sequence[str] = ()) -> None:
+    """An image (bytes, or floats in [0, 1]) without ticks; `rows` names what stands in its rows, all equally high."""
+    image = _array(image)
+    if image.size == 0 or image.shape[2] not in (1, 3, 4):
+        raise ValueError(f"image has shape {image.shape}, expected pixels of 1, 3 or 4 channels")
+    axes.imshow(image, interpolation="nearest")
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.set_yticks((np.arange(len(rows)) + 0.5) * len(image) / max(len(rows), 1), rows)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def ink(
+    axes: Axes,
+    images: Float[Tensor, "n 1 height width"],
+    columns: Count,
+    title: str = "",
+    gap: Natural = 0,
+    rows: Sequence[str] = (),
+) -> None:
+    """Images in [0, 1], white strokes on black such as MNIST's, as one sheet of ink on paper; `rows` names its rows."""
+    picture(axes, pages.sheet(1 - images, columns, gap), title, rows)
+
+
+def _array(values: Sequence[float] | Real[np.ndarray, "..."] | Real[Tensor, "..."]) -> np.ndarray:
+    """What matplotlib draws, from whatever device."""
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        return (values.float() if values.dtype in HALVES else values).numpy()
+    return np.asarray(values)
+
+
+def caption(figure: Figure, text: str) -> None:
+    """A small line under a figure: which data, which preset, how many seeds."""
+    figure.supxlabel(text, fontsize=8, color="#777777", x=0.99, ha="right")
+
+
+def publish(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, to a temporary name first."""
+    with files.replacing(path) as part:
+        figure.savefig(part, format="png", metadata={"Software": None})

@@ -1,0 +1,38 @@
+"""From a picture of few colours to lines for N pens, as SVG."""
+
+from chromae.pens.hatching import (
+    OVERLAP,
+    SAME,
+    WHITE,
+    Layer,
+    Line,
+    Plot,
+    Rgb,
+    contours,
+    hatches,
+    name_of,
+    ordered,
+    plot,
+    regions,
+    statistics,
+)
+from chromae.pens.svg import rasterise, save
+
+__all__ = [
+    "OVERLAP",
+    "SAME",
+    "WHITE",
+    "Layer",
+    "Line",
+    "Plot",
+    "Rgb",
+    "contours",
+    "hatches",
+    "name_of",
+    "ordered",
+    "plot",
+    "rasterise",
+    "regions",
+    "save",
+    "statistics",
+]

@@ -1,0 +1,1 @@
+"""What runs leave behind: published numbers, one record a run, weights."""

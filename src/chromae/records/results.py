@@ -1,0 +1,156 @@
+"""results/NN_topic.json: the numbers a run publishes, README, which shows them, and whether a run made them again.
+
+`python -m chromae.records.results` renews the numbers in README; `python -m chromae.records.results FOLDER` compares a
+folder of results with the published ones.
+"""
+
+import json
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from chromae import files, settings
+from chromae.arguments.kinds import Size
+
+
+class Broken(ValueError):
+    """A file does not hold what was written to it."""
+
+
+def metric(values: float | Sequence[float] | np.ndarray | torch.Tensor, unit: str) -> dict:
+    """One published number: the mean over seeds, their standard deviation (n − 1), their count and the unit."""
+    values = np.atleast_1d(np.asarray(values, dtype=float))
+    if not values.size:
+        raise ValueError("values is empty, expected one or more")
+    spread = values.std(ddof=1).item() if len(values) > 1 else 0.0
+    return {"value": values.mean().item(), "spread": spread, "n": len(values), "unit": unit}
+
+
+def versions() -> dict[str, str]:
+    """The versions that results depend on."""
+    return {"python": platform.python_version(), "torch": torch.__version__}
+
+
+def write(
+    folder: str | Path, notebook: str, *, data: str, device: torch.device, seconds: Size, metrics: Mapping[str, dict]
+) -> Path:
+    """Write `folder`/`notebook`.json; `metrics` maps names to what `metric` returns. Returns the path."""
+    record = {
+        "notebook": notebook,
+        "preset": settings.preset(),
+        "device": settings.device_name(device),
+        "data": data,
+        "versions": versions(),
+        "seconds": round(seconds),
+        "metrics": dict(metrics),
+    }
+    return write_json(Path(folder) / f"{notebook}.json", record)
+
+
+def write_json(path: str | Path, record: dict) -> Path:
+    """Write a record under a temporary name, then rename it."""
+    path = Path(path)
+    try:
+        text = json.dumps(record, indent=2)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"record cannot be written as JSON ({error})") from error
+    with files.replacing(path) as part:
+        part.write_text(text + "\n", encoding="utf-8")
+    return path
+
+
+def read_json(path: str | Path) -> dict:
+    """A record that `write_json` wrote. Raises Broken if it is no JSON, another ValueError if it is no record."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Broken(f"{path} is broken, for it is no JSON ({error}): restore it, or run what wrote it anew") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{path} holds a {type(record).__name__}, expected a record: move it elsewhere")
+    return record
+
+
+MARK = re.compile(r"<!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->.*?<!--/-->", re.DOTALL)
+
+
+def fill(text: str, folder: str | Path) -> str:
+    """README with its numbers renewed: `<!--= FILE KEY.KEY:FORMAT -->…<!--/-->` shows a value of FILE.json.
+
+    A metric is shown as value ± spread. Raises KeyError or FileNotFoundError for a number that is not published.
+    """
+
+    def show(mark: re.Match) -> str:
+        value = read_json(Path(folder) / f"{mark['file']}.json")
+        for key in mark["keys"].split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise KeyError(f"{mark['keys']} is not in {mark['file']}.json")
+            value = value[key]
+        style = (mark["format"] or ":")[1:]
+        if isinstance(value, dict):
+            shown = format(value["value"], style)
+            if value["n"] > 1:
+                shown += f" ± {value['spread']:{style}}"
+        else:
+            shown = format(value, style)
+        return mark[0][: mark[0].index("-->") + 3] + shown + "<!--/-->"
+
+    return MARK.sub(show, text)
+
+
+def compare(folder: str | Path, published: str | Path) -> tuple[list[str], int]:
+    """A line for every published notebook that has results in `folder`: how many of its numbers are as published.
+
+    Below it are those that are not, to a millionth, beside the published ones, and those that are no longer made. The
+    last line counts published records of studies that do not say which code made them. Beside the lines comes how many
+    numbers differ although preset, device and torch are the same. Raises FileNotFoundError without any results.
+    """
+    folder, published = Path(folder), Path(published)
+    paths = [path for path in sorted(folder.glob("*.json")) if (published / path.name).exists()]
+    if not paths:
+        raise FileNotFoundError(f"no results in {folder} to compare with those in {published}: run `make` first")
+    lines, unexplained = [], 0
+    for path in paths:
+        again, before = read_json(path), read_json(published / path.name)
+        found, expected = (
+            {name: one["value"] for name, one in record["metrics"].items()} for record in (again, before)
+        )
+        same = [
+            name
+            for name in found
+            if name in expected and np.isclose(found[name], expected[name], rtol=1e-6, atol=0, equal_nan=True)
+        ]
+        made, there = (f"{it['preset']}, {it['device']}, torch {it['versions']['torch']}" for it in (again, before))
+        machines = "" if made == there else f" (here {made}; there {there})"
+        other = sorted((found.keys() | expected.keys()) - set(same))
+        lines.append(f"{path.stem}: {len(same)} of {len(same) + len(other)} numbers as published{machines}")
+        for name in other:
+            now = f"is {found[name]:.6g}" if name in found else "is no longer made"
+            then = f"published is {expected[name]:.6g}" if name in expected else "was not published"
+            lines.append(f"  {name} {now}, {then}")
+        unexplained += len(expected.keys() - same) if made == there else 0
+    records = [read_json(path) for path in sorted((published / "studies").rglob("*.json"))]
+    unsaid = sum("code" not in record for record in records)
+    if unsaid:
+        lines.append(f"{unsaid} of {len(records)} records were made before their code was noted")
+    return lines, unexplained
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        try:
+            lines, unexplained = compare(sys.argv[1], settings.ROOT / "results")
+        except (FileNotFoundError, ValueError) as error:
+            sys.exit(str(error))
+        print(*lines, sep="\n")
+        if unexplained:
+            sys.exit(f"numbers that differ on the same preset, device and torch: {unexplained}, so the code changed")
+    else:
+        readme = settings.ROOT / "README.md"
+        filled = fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
+        with files.replacing(readme) as part:
+            part.write_text(filled, encoding="utf-8")

@@ -1,0 +1,274 @@
+"""Many runs of one function, over cases and seeds: each finished run is a file, and is not run again."""
+
+import contextlib
+import hashlib
+import inspect
+import json
+import os
+import re
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import joblib
+import numpy as np
+from beartype.vale import Is
+from jaxtyping import Float, Int
+from tqdm import tqdm
+
+from chromae import settings
+from chromae.arguments.kinds import Count, Seed
+from chromae.records import fingerprint, results, weights
+
+Plain = str | float | bool | list | tuple | dict | None
+
+
+def _of_a_run(record: dict) -> bool:
+    return {"arguments", "metrics", "preset", "device", "seconds"} <= record.keys()
+
+
+Record = Annotated[dict, Is[_of_a_run]]
+
+LONGEST = 200  # bytes of a name: beside it a file name, of 255 at most, holds what notebooks put before and after it
+
+
+def run(
+    function: Callable[..., Mapping[str, float]],
+    cases: Sequence[Mapping],
+    seeds: Iterable[Seed] | Int[np.ndarray, " n"],
+    folder: str | Path,
+    jobs: Count | None = None,
+) -> list[Record]:
+    """`function(**case, seed=seed)`, which returns named numbers, for every case and seed; their records, in order.
+
+    A record in `folder` holds arguments, metrics, preset, device, seconds, versions and a fingerprint of the code,
+    under a name made of the arguments, and of the preset unless that is "standard". A run that has one, there or where
+    `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. If other
+    code made it, a line says so. A broken one is moved aside, and run anew. What a run by hand left in build/ is taken
+    to where records are published, with its weights, if this code made it and they still are those that it saved.
+    Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an accelerator; inside
+    `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back and are written
+    here, so a cluster needs no common disk. An interrupt goes on to the caller: runs in flight leave no record.
+
+    Raises ValueError for arguments that JSON cannot hold, two cases under one name, or a file that is no record of its
+    name's run.
+    """
+    folder, preset, code = Path(folder), settings.preset(), fingerprint.of(function)
+    tasks = _tasks(cases, list(seeds), folder)
+    for arguments in tasks.values():
+        try:
+            inspect.signature(function).bind(**arguments)
+        except TypeError as error:
+            raise ValueError(f"cases hold {arguments}, which function does not take ({error})") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    records = {path: _kept(path, arguments, preset, code) for path, arguments in tasks.items()}
+    missing = [path for path, record in records.items() if record is None]
+    if missing:
+        jobs = jobs or (joblib.cpu_count(only_physical_cores=True) if settings.device().type == "cpu" else 1)
+        made = joblib.Parallel(n_jobs=min(jobs, len(missing)), return_as="generator_unordered")(
+            joblib.delayed(_run)(function, tasks[path], preset, code) for path in missing
+        )
+        with contextlib.closing(made), warnings.catch_warnings():
+            # joblib replaces a worker that grew, as those do that hold a network; no run is lost by it
+            warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+            for record in tqdm(made, total=len(missing), desc=folder.name, unit="run"):
+                path = _path(folder, record["arguments"])
+                records[path] = _read(results.write_json(path, record), tasks[path], preset)
+    _report(list(records.values()), code, folder)
+    return list(records.values())
+
+
+def name(arguments: Mapping) -> str:
+    """What the record of these arguments is called: "hidden=500x500_latent=2_seed=0". Raises ValueError as `run`.
+
+    A name of more than 200 bytes is cut, and ends with a hash of all of it.
+    """
+    arguments = _plain(arguments)
+    try:
+        json.dumps(arguments, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        told = " ".join(f"{arguments}".split())
+        raise ValueError(f"arguments are {told}, expected numbers, strings and lists of them") from error
+    shown = {key: "x".join(map(str, v)) if isinstance(v, list | tuple) else v for key, v in sorted(arguments.items())}
+    whole = re.sub(r"[^\w=.-]+", "-", "_".join(f"{key}={value}" for key, value in shown.items()))
+    if len(whole.encode()) <= LONGEST:
+        return whole
+    return f"{whole.encode()[: LONGEST - 17].decode(errors='ignore')}_{_digest(whole)[:16]}"
+
+
+def values(records: Sequence[Record], key: str) -> Float[np.ndarray, " n"]:
+    """One of the numbers of every record. Raises ValueError for a key that a record lacks."""
+    for record in records:
+        if key not in record["metrics"]:
+            raise ValueError(f"key is {key!r}, expected one of {', '.join(record['metrics'])}")
+    return np.array([record["metrics"][key] for record in records])
+
+
+def metric(records: Sequence[Record], key: str, unit: str, sign: int = 1) -> dict:
+    """A metric of these records for `results.write`: mean and spread, with the preset and device that made them."""
+    if not records:
+        raise ValueError("records is empty, expected one or more")
+    return results.metric(sign * values(records, key), unit) | _made(records)
+
+
+def where(records: Sequence[Record], **arguments: Plain) -> list[Record]:
+    """The records with these arguments."""
+    return [record for record in records if record["arguments"].items() >= arguments.items()]
+
+
+def origin(records: Sequence[Record]) -> str:
+    """Where these records come from, for a caption: "9 runs, preset standard, 4 minutes each on CPU (…)"."""
+    if not records:
+        raise ValueError("records is empty, expected one or more")
+    minutes = sum(record["seconds"] for record in records) / len(records) / 60
+    each = f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
+    made = _made(records)
+    return f"{len(records)} runs, preset {made['preset']}, {each} each on {made['device']}"
+
+
+def _made(records: Sequence[Record]) -> dict[str, str]:
+    return {part: ", ".join(sorted({record[part] for record in records})) for part in ("preset", "device")}
+
+
+def _plain(value: object) -> object:
+    """Arguments with Python's numbers in the place of NumPy's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+
+
+def _tasks(cases: Sequence[Mapping], seeds: Sequence[int], folder: Path) -> dict[Path, dict]:
+    """The arguments of every run, by the path of its record."""
+    tasks, known = {}, {path.name.lower(): path.stem for path in folder.glob("*.json")}
+    for case in cases:
+        for seed in seeds:
+            arguments = _plain({**case, "seed": seed})
+            try:
+                path = _path(folder, arguments)
+            except ValueError as error:
+                raise ValueError(f"one of cases does not do: {error}") from error
+            if path in tasks:
+                raise ValueError(f"two cases have the name {path.stem}, expected different ones")
+            if known.setdefault(path.name.lower(), path.stem) != path.stem:
+                raise ValueError(
+                    f"cases are called {known[path.name.lower()]} and {path.stem}, expected names that differ in more "
+                    "than case: some disks do not tell them apart"
+                )
+            tasks[path] = arguments
+    return tasks
+
+
+def _path(folder: Path, arguments: Mapping) -> Path:
+    preset = settings.preset()
+    return folder / f"{name(arguments)}{'' if preset == 'standard' else f'_preset={preset}'}.json"
+
+
+def _run(function: Callable[..., Mapping[str, float]], arguments: dict, preset: str, code: dict[str, str]) -> Record:
+    start, saved = time.perf_counter(), {}
+    token, noting = settings.in_study.set(True), weights.saved.set(saved)
+    try:
+        with _under(preset):
+            metrics = {key: float(value) for key, value in function(**arguments).items()}
+    finally:
+        settings.in_study.reset(token)
+        weights.saved.reset(noting)
+    record = {
+        "arguments": arguments,
+        "metrics": metrics,
+        "preset": preset,
+        "device": settings.device_name(settings.device()),
+        "seconds": round(time.perf_counter() - start, 1),
+        "versions": results.versions(),
+        "code": code,
+    }
+    record |= {"weights": dict(sorted(saved.items()))} if saved else {}
+    return record | {"checksum": _checksum(record)}
+
+
+_lock = threading.Lock()
+_before: list[str | None] = []  # what CHROMAE_PRESET was when each of the runs in this process began
+
+
+@contextlib.contextmanager
+def _under(preset: str) -> Iterator[None]:
+    """Inside the block CHROMAE_PRESET is that of the study: a worker has the one that it was started with, or none."""
+    with _lock:
+        _before.append(os.environ.get("CHROMAE_PRESET"))
+        os.environ["CHROMAE_PRESET"] = preset
+    try:
+        yield
+    finally:
+        with _lock:  # the last of several threads puts back what the first one found
+            first, _ = _before[0], _before.pop()
+            if not _before:
+                os.environ.pop("CHROMAE_PRESET", None)
+                os.environ.update({} if first is None else {"CHROMAE_PRESET": first})
+
+
+def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Record | None:
+    """The record of a run that need not run again, if there is one."""
+    found = settings.find(path)
+    if found.exists():
+        try:
+            return _read(found, arguments, preset)
+        except results.Broken as error:
+            aside = path.with_name(f"{path.name}.broken")
+            if found == path:
+                os.replace(path, aside)
+            print(f"{error}; it is run anew" + (f", and the file moved to {aside.name}" if found == path else ""))
+            return None
+    left = settings.left_by_hand(path)
+    if left is not None:
+        with contextlib.suppress(ValueError, FileNotFoundError):  # it, or its weights, may be of another run or missing
+            record = _read(left, arguments, preset)
+            saved = record.get("weights", {})
+            if record.get("code") == code and isinstance(saved, dict):  # a list, of old, does not say what was in them
+                for file, digest in saved.items():
+                    weights.adopt(file, digest)
+                results.write_json(path, record)
+                return record
+    return None
+
+
+def _read(path: Path, arguments: dict, preset: str) -> Record:
+    """A record that is whole, and of the run that its name says."""
+    record = results.read_json(path)
+    if record.get("checksum") not in (None, _checksum(record)):
+        raise results.Broken(f"{path} is broken: its content does not have the checksum that it says")
+    if not isinstance(record.get("arguments"), dict):
+        raise ValueError(f"{path} is no record of a study, but has the name of one: move it elsewhere")
+    if record["arguments"] != json.loads(json.dumps(arguments)):
+        raise ValueError(f"{path} holds a run with other arguments, {record['arguments']}: remove it to run anew")
+    if not isinstance(record.get("metrics"), dict) or not {"preset", "device", "seconds"} <= record.keys():
+        raise ValueError(f"{path} is no record of a study, but has the name of one: move it elsewhere")
+    if record["preset"] != preset:
+        raise ValueError(f"{path} holds a run of preset {record['preset']}, expected {preset}: remove it to run anew")
+    return record
+
+
+def _report(records: Sequence[Record], code: dict[str, str], folder: Path) -> None:
+    """Say which records other code made, and where it differed, and what no longer is the code that runs."""
+    edited = [part for part, digest in code.items() if digest.startswith(fingerprint.EDITED)]
+    if edited:
+        print(f"{', '.join(edited)}: {fingerprint.EDITED}, so restart for {folder.name} to be of the code as it is now")
+    others = [record["code"] for record in records if record.get("code", code) != code]
+    if others:
+        changed = {part for other in others for part in other.keys() | code if other.get(part) != code.get(part)}
+        print(
+            f"{len(others)} of {len(records)} records of {folder.name} were made by other code "
+            f"(changed since: {', '.join(sorted(changed))}): remove them to run them anew"
+        )
+
+
+def _checksum(record: dict) -> str:
+    told = {key: value for key, value in record.items() if key != "checksum"}
+    return _digest(json.dumps(json.loads(json.dumps(told)), sort_keys=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,199 @@
+"""The one training loop."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from chromae import settings
+from chromae.arguments import gave
+from chromae.datasets.rows import Batch, Sample, length, take
+from chromae.training import distributed, progress
+from chromae.training.batches import RANK_STRIDE, batches, check
+from chromae.training.checkpoints import State, describe
+from chromae.training.optimizers import Adam
+from chromae.training.progress import Progress
+
+Objective = Callable[[nn.Module, Batch], Mapping[str, Tensor | float] | Tensor]
+History = dict[str, list]
+Returned = Mapping[str, Tensor | float] | Tensor
+
+NOISE = 0x7F4A7C15  # sets the seeds of what objectives and models draw apart from those of the data
+
+
+def fit(
+    model: nn.Module,
+    data: Batch | Sample,
+    objective: Objective,
+    *,
+    epochs: int,
+    batch_size: int = 128,
+    epoch_size: int | None = None,
+    lr: float = 1e-3,
+    optimizer: Callable[..., torch.optim.Optimizer] = Adam,
+    schedule: Callable[[float], float] | None = None,
+    clip: float | None = None,
+    bf16: bool = False,
+    validation: Batch | None = None,
+    callback: Callable[[int, nn.Module, History], None] | None = None,
+    checkpoint: str | Path | None = None,
+    seed: int = 0,
+) -> History:
+    """Train `model` in place; return, for every term of the objective, its mean over each epoch.
+
+    Args:
+        data: a tensor, or a tuple of equally long ones, on the model's device: uint8 (read as value / 255),
+            floats in [0, 1] or integer labels, reshuffled every epoch. Or a function `sample(n, generator)`
+            that makes n examples, with `epoch_size` of them an epoch.
+        objective: `objective(model, batch) -> {"loss": …, …}`, or the loss alone. A loss of several elements is summed
+            for the gradient (an ensemble has one per member).
+        schedule: learning-rate factor as a function of the training progress in [0, 1), such as `one_cycle`.
+        clip: largest norm of the gradient.
+        bf16: mixed precision where the hardware has bfloat16; float32 elsewhere.
+        validation: like `data`; its terms are logged as "val_…", in eval mode.
+        callback: `callback(epoch, model, history)` after epochs 1 … epochs, in eval mode, without gradients. A resumed
+            run calls back from the epoch of its checkpoint on: what a callback noted before that is in `history`, or
+            in files, or lost.
+        checkpoint: file that keeps the state after every epoch. If it exists, training goes on from it and, on
+            a CPU, ends with the same bits as if it had never stopped.
+        seed: seeds data and torch, whose own random state is left as it was. On a CPU the same seed gives the same
+            bits, and what objectives and models draw is not what the data were drawn from.
+
+    Ctrl-C ends training: the model keeps what it learnt, the history of the finished epochs is returned. With a
+    checkpoint, from which the same call goes on, and inside `study.run`, the interrupt itself goes on: what follows
+    would take a half-trained model for a trained one.
+    Without clipping, which sees all members, an ensemble goes on without those that diverge; a line says which, and
+    their history is nan.
+    Under torchrun every process takes its share of each batch, gradients are averaged, batch norms see the whole
+    batch, and the first process logs (its own share), calls back, and reads and writes checkpoints.
+
+    Raises:
+        ValueError: an argument out of range, unfit data, or a checkpoint that is broken or made by another recipe.
+        FloatingPointError: the loss or a weight is no longer finite; names the step and leaves the model with
+            its weights from the end of the epoch before.
+    """
+    epochs, batch_size, lr, seed = int(epochs), int(batch_size), float(lr), int(seed)
+    _check_numbers(model, epochs, batch_size, lr, clip, seed)
+    device = next(model.parameters()).device
+    size = check("data", data, device, epoch_size)
+    if validation is not None:
+        check("validation", validation, device)
+    rank, workers = distributed.join()
+    recipe = {"epochs": epochs, "batch_size": batch_size, "size": int(size), "lr": lr, "seed": seed, "bf16": bf16}
+    recipe["clip"] = None if clip is None else float(clip)
+    described = {"schedule": schedule, "optimizer": optimizer, "objective": objective, "data": data}
+    recipe |= {name: describe(value) for name, value in described.items() if checkpoint is not None}
+    state = State(model, _made(optimizer, model, lr), recipe)
+    if _resume(state, checkpoint, workers) and rank == 0:
+        _call(callback, state)  # the run may have been killed after its checkpoint, before its callback
+    autocast = settings.mixed_precision(device, bf16)
+    log = Progress(state, size, batch_size, epochs, lr, clip is not None, workers)
+    try:
+        with settings.random_state_kept(device), distributed.whole_batch_norms(model, workers) as whole:
+            while state.epoch < epochs:
+                model.train()
+                # Every epoch seeds itself, so that resuming needs no random state.
+                epoch_seed = 1_000_003 * seed + state.epoch
+                settings.seed_everything((epoch_seed + RANK_STRIDE * rank) ^ NOISE)
+                with log.epoch():
+                    for start, share, batch in batches(data, size, batch_size, epoch_seed, device, rank, workers):
+                        if schedule is not None:
+                            factor = gave("schedule", schedule((state.epoch + start / size) / epochs), float)
+                            for group in state.optimizer.param_groups:
+                                group["lr"] = lr * factor
+                        for parameter in log.parameters:
+                            parameter.grad = None  # what zero_grad() does, at a tenth of its cost
+                        whole.share, whole.size = share, min(batch_size, size - start)
+                        with autocast:
+                            terms = progress.named(gave("objective", objective(model, batch), Returned))
+                        loss = terms["loss"] if workers == 1 else share * terms["loss"]
+                        loss.backward(torch.ones_like(loss) if loss.ndim else None)
+                        if workers > 1:
+                            distributed.sum_gradients(model)
+                        if clip is not None:
+                            nn.utils.clip_grad_norm_(log.parameters, clip)
+                        state.optimizer.step()
+                        log.add(terms)
+                means = log.means()
+                if validation is not None:
+                    means |= _validate(model, objective, validation, batch_size)
+                for name, mean in means.items():
+                    state.history.setdefault(name, []).append(mean)
+                state.epoch += 1
+                if rank == 0 and checkpoint is not None:
+                    state.save(checkpoint)
+                if rank == 0:
+                    _call(callback, state)
+    except KeyboardInterrupt:
+        print(f"Stopped after {state.epoch} of {epochs} epochs: the model keeps what it learnt.")
+        if checkpoint is not None or settings.in_study.get():
+            raise
+    finally:
+        log.bar.close()
+        model.eval()
+    return state.history
+
+
+def _made(optimizer: Callable[..., torch.optim.Optimizer], model: nn.Module, lr: float) -> torch.optim.Optimizer:
+    if isinstance(optimizer, nn.Module):
+        raise ValueError(f"optimizer is a {type(optimizer).__name__}, expected a class of optimisers")
+    try:
+        inspect.signature(optimizer).bind([], lr=lr)
+    except TypeError as error:
+        raise ValueError(f"optimizer cannot be called with parameters and lr ({error})") from error
+    return gave("optimizer", optimizer(list(model.parameters()), lr=lr), torch.optim.Optimizer)
+
+
+def _resume(state: State, checkpoint: str | Path | None, workers: int) -> bool:
+    """Go back to the checkpoint if there is one, every process to what the first has read; whether there was."""
+    if workers == 1:
+        content = _content(checkpoint)
+    else:
+        content = distributed.from_first(lambda: _content(checkpoint))
+        distributed.share_weights(state.model)
+    if content is not None:
+        state.load(checkpoint, content)
+    return content is not None
+
+
+def _content(checkpoint: str | Path | None) -> bytes | None:
+    return Path(checkpoint).read_bytes() if checkpoint is not None and Path(checkpoint).exists() else None
+
+
+@torch.no_grad()
+def _validate(model: nn.Module, objective: Objective, data: Batch, batch_size: int) -> dict[str, float | list]:
+    model.eval()
+    size, parameters = length(data), list(model.parameters())
+    starts = range(0, size, batch_size)
+    block = [progress.named(objective(model, take(data, slice(i, i + batch_size))), learns=False) for i in starts]
+    terms, _ = progress.fetch(block, parameters)
+    return {f"val_{name}": mean for name, mean in progress.means([terms], size, batch_size).items()}
+
+
+@torch.no_grad()
+def _call(callback: Callable[[int, nn.Module, History], None] | None, state: State) -> None:
+    if callback is None:
+        return
+    state.model.eval()
+    try:
+        callback(state.epoch, state.model, state.history)
+    except Exception as error:
+        error.add_note(f"The callback failed after epoch {state.epoch}: the model keeps what it learnt.")
+        raise
+
+
+def _check_numbers(model: nn.Module, epochs: int, batch_size: int, lr: float, clip: float | None, seed: int) -> None:
+    if not list(model.parameters()):
+        raise ValueError(f"model is a {type(model).__name__} without parameters, expected one that can learn")
+    if epochs < 0:
+        raise ValueError(f"epochs is {epochs}, expected 0 or more")
+    if not 0 <= seed < 2**40:
+        raise ValueError(f"seed is {seed}, expected a whole number from 0 to 2^40")
+    if batch_size < 1:
+        raise ValueError(f"batch_size is {batch_size}, expected 1 or more")
+    if not lr > 0:
+        raise ValueError(f"lr is {lr}, expected a number above 0")
+    if clip is not None and not clip > 0:
+        raise ValueError(f"clip is {clip}, expected None or a number above 0")

@@ -1,0 +1,161 @@
+"""The book-keeping of `training.fit`: the terms of every step, looked at now and then, and what to do if one is nan."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping
+
+import torch
+from jaxtyping import Bool, Float, Float64
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from chromae import settings
+from chromae.arguments import unchecked
+from chromae.arguments.kinds import Count, Natural
+from chromae.training import distributed
+from chromae.training.checkpoints import State
+from chromae.training.ensemble import Ensemble
+
+Terms = dict[str, Tensor]
+
+LOOK_EVERY = 100  # steps between two looks at the terms: a look waits for the device
+TINY = 10_000  # models of fewer parameters train on one thread
+
+
+class Progress:
+    """What a run has seen of its epoch: `add` takes the terms of a step, `means` gives those of the epoch."""
+
+    def __init__(
+        self, state: State, size: Count, batch_size: Count, epochs: Natural, lr: float, clip: bool, workers: Count
+    ):
+        self.state, self.size, self.batch_size, self.epochs, self.lr = state, size, batch_size, epochs, lr
+        self.workers = workers
+        # Clipping sees one norm for all members of an ensemble: with it, one that diverges stops them all.
+        self.members = state.model.size if isinstance(state.model, Ensemble) and not clip else 0
+        self.parameters = list(state.model.parameters())
+        self.tiny = sum(parameter.numel() for parameter in self.parameters) < TINY
+        self.lost: set[int] = set()  # members of an ensemble that diverged
+        self.steps = 0  # of this call
+        total = epochs * math.ceil(size / batch_size)
+        done = state.epoch * math.ceil(size / batch_size)
+        silent = {"disable": True} if distributed.rank() else {}  # else tqdm's own default, which TQDM_DISABLE sets
+        self.bar = tqdm(total=total, initial=done, unit="step", **silent)
+
+    @contextlib.contextmanager
+    def epoch(self) -> Iterator[None]:
+        """The steps of an epoch run inside: a tiny model's on one thread, and unchecked after the very first."""
+        self.seen: list[Terms] = []
+        self.block: list[Terms] = []
+        self.weights = {name: value.clone() for name, value in self.state.model.state_dict().items()}
+        with contextlib.ExitStack() as self.stack:
+            if self.tiny:
+                self.stack.enter_context(settings.one_thread())
+            if self.steps:
+                self.stack.enter_context(unchecked())
+            yield
+            if self.block:
+                self.look()
+
+    def add(self, terms: Terms) -> None:
+        """Note the terms of a step. Raises FloatingPointError as `fit` does, within LOOK_EVERY steps."""
+        self.block.append({name: value.detach() for name, value in terms.items()})
+        self.steps += 1
+        if self.steps == 1:
+            self.stack.enter_context(unchecked())
+        if len(self.block) == LOOK_EVERY:
+            self.look()
+
+    def look(self) -> None:
+        """Bring the terms of the last steps to the CPU, in one transfer, and see whether they are finite."""
+        terms, finite = fetch(self.block, self.parameters, self.members)
+        self.block = []
+        self.seen.append(terms)
+        loss = terms["loss"]
+        if self.members and loss.shape[1:] == (self.members,):  # one that diverges does no harm to the others
+            broken = (~loss.isfinite()).any(0) | ~finite
+            fine = not bool(broken.all())
+            self._say_lost({int(member) for member in broken.nonzero()})
+        else:
+            fine = bool(loss.isfinite().all()) and bool(finite.all())
+        if self.workers > 1 and not distributed.all_agree(fine, self.parameters[0].device):
+            self._stop("on another process, in" if fine else self._step_of(loss))
+        elif not fine:
+            self._stop(self._step_of(loss))
+        shown = ", ".join(f"{name} {value[-1].nanmean():.4g}" for name, value in terms.items())
+        self.bar.set_postfix_str(f"epoch {self.state.epoch + 1}/{self.epochs}, {shown}", refresh=False)
+        self.bar.update(len(loss))
+
+    def _say_lost(self, members: set[int]) -> None:
+        if new := sorted(members - self.lost):
+            self.lost |= members
+            which = ", ".join(map(str, new[:8])) + (" …" if len(new) > 8 else "")
+            print(
+                f"Of {self.members} members, {which} diverged in epoch {self.state.epoch + 1}: "
+                "their history is nan from here."
+            )
+
+    def _step_of(self, loss: Tensor) -> str:
+        return f"at step {sum(len(terms['loss']) for terms in self.seen[:-1]) + first_broken(loss)} of"
+
+    def _stop(self, where: str) -> None:
+        self.state.model.load_state_dict(self.weights)
+        raise FloatingPointError(
+            f"the loss is not finite {where} epoch {self.state.epoch + 1}; the model is back "
+            f"at the end of epoch {self.state.epoch}: try a smaller lr than {self.lr:g}, or clip=1"
+        )
+
+    def means(self) -> dict[str, float | list]:
+        """Every term's mean over the examples of the epoch."""
+        return means(self.seen, self.size, self.batch_size)
+
+
+def named(result: Mapping[str, Tensor | float] | Tensor, learns: bool = True) -> Terms:
+    """What an objective gave, as named tensors. Raises ValueError without a loss, and, if it `learns`, a gradient."""
+    terms = {"loss": result} if isinstance(result, Tensor) else {k: torch.as_tensor(v) for k, v in result.items()}
+    if "loss" not in terms:
+        raise ValueError(
+            f"objective returned {', '.join(terms) or 'nothing'}, expected a result with a term named 'loss'"
+        )
+    if learns and not terms["loss"].requires_grad:
+        raise ValueError(
+            "objective returned a loss that does not depend on model's parameters, expected a result that does"
+        )
+    return terms
+
+
+def fetch(
+    block: list[Terms], parameters: list[nn.Parameter], members: Natural = 0
+) -> tuple[Terms, Bool[Tensor, " members"]]:
+    """The terms of several steps, stacked, on the CPU in float64, and whether all weights are finite: one transfer.
+
+    The weights of an ensemble are so for every one of its `members`.
+    """
+    if not (block and parameters):
+        raise ValueError(
+            f"block has {len(block)} steps and parameters {len(parameters)} tensors, expected some of both"
+        )
+    if members and any(parameter.shape[:1] != (members,) for parameter in parameters):
+        raise ValueError(f"members is {members}, expected the first axis of all parameters to be as long")
+    device = parameters[0].device
+    stacked = {name: torch.stack([terms[name] for terms in block]) for name in block[0]}
+    each = [parameter.isfinite().reshape(members or 1, -1).all(1).to(device) for parameter in parameters]
+    finite = torch.stack(each).all(0)
+    flat = torch.cat([finite.float(), *(value.flatten().to(device) for value in stacked.values())])
+    finite, *parts = flat.cpu().double().split([len(finite), *(value.numel() for value in stacked.values())])
+    return {k: part.view(v.shape) for (k, v), part in zip(stacked.items(), parts, strict=True)}, finite.bool()
+
+
+def first_broken(loss: Float[Tensor, "steps *member"]) -> int:
+    """The first step, counted from 1, whose loss is not finite; the last one if only the weights are."""
+    broken = (~loss.isfinite()).flatten(1).any(1) if loss.ndim > 1 else ~loss.isfinite()
+    return 1 + (int(broken.nonzero()[0]) if broken.any() else len(loss) - 1)
+
+
+def means(seen: list[dict[str, Float64[Tensor, "_ ..."]]], size: Count, batch_size: Count) -> dict[str, float | list]:
+    """Every term's mean over the examples of an epoch; the last batch may be smaller."""
+    counts = torch.tensor([min(batch_size, size - start) for start in range(0, size, batch_size)]).double()
+    values = {name: torch.cat([terms[name] for terms in seen]) for name in (seen[0] if seen else {})}
+    for name, value in values.items():
+        if len(value) != len(counts):
+            raise ValueError(f"seen holds {len(value)} steps of {name}, expected {len(counts)} for size and batch_size")
+    return {name: torch.tensordot(counts / size, value, dims=1).tolist() for name, value in values.items()}

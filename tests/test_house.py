@@ -1,0 +1,57 @@
+"""The house: every room where README says, none too large, and nothing that imports upward."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import chromae
+
+SOURCE = Path(chromae.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+# From the ground up. A room knows those below it, and those of its own floor that stand before it.
+FLOORS = [
+    "arguments", "files", "settings", "color", "latents", "losses", "models", "datasets", "training", "metrics",
+    "excitation", "pens", "figures", "records", "notebook", "__main__",
+]  # fmt: skip
+FILES = {
+    "__init__", "__main__", "losses", "metrics", "latents", "excitation", "files", "notebook", "settings",
+}  # fmt: skip
+
+
+def imported(path: Path) -> set[str]:
+    """The rooms that a module imports, at its top or inside a function."""
+    names = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names += [node.module] if node.module != "chromae" else [f"chromae.{alias.name}" for alias in node.names]
+    return {name.split(".")[1] for name in names if name.startswith("chromae.")}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_nothing_imports_upward(path):
+    room = path.relative_to(SOURCE).with_suffix("").parts[0]
+    if room == "__init__":
+        assert imported(path) <= {"arguments"}
+    else:
+        assert imported(path) <= set(FLOORS[: FLOORS.index(room) + 1])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_no_room_is_too_large(path):
+    assert len(path.read_text().splitlines()) <= 300
+
+
+def test_the_top_holds_the_files_that_it_should_and_folders_hold_no_folders():
+    assert {path.stem for path in SOURCE.glob("*.py")} <= FILES
+    for folder in {path.parent for path in MODULES} - {SOURCE}:
+        assert folder.parent == SOURCE
+        assert len(list(folder.glob("*.py"))) > 2, "a folder with one file wants to be a file"
+
+
+def test_models_losses_and_colors_know_no_disk_and_no_notebook():
+    for room in ("models", "color", "losses.py", "latents.py"):
+        for path in (SOURCE / room).rglob("*.py") if (SOURCE / room).is_dir() else [SOURCE / room]:
+            assert not imported(path) & {"files", "settings", "records", "notebook", "datasets"}, path
