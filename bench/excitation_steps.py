@@ -27,6 +27,6 @@ def palette_step() -> dict:
     def steps(classifier: excitation.Classifier) -> None:
         generator = torch.Generator().manual_seed(0)
         image = PaletteImage(Fourier(COLORS, SIZE, SIZE, generator), Palette(COLORS, generator))
-        excitation.excite(image, excitation.logit(classifier, "daisy"), STEPS, VIEWS)
+        excitation.maximize(image, excitation.logit(classifier, "daisy"), STEPS, VIEWS)
 
     return compare(lambda: steps(folded), lambda: steps(published), rounds=9)

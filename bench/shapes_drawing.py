@@ -36,7 +36,7 @@ def shapes_data_cost() -> dict:
 
     def train(data, **options) -> None:
         model.load_state_dict(start)
-        objective = convex.sparse_reconstruction()
+        objective = convex.sparse_reconstruction_objective()
         training.fit(model, data, objective, epochs=1, batch_size=batch, bf16=True, **options)
 
     with settings.one_thread():

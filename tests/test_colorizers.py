@@ -133,7 +133,7 @@ def test_eyes_are_shown_a_large_grey_copy_and_change_the_colours(make):
         ]
 
     torch.manual_seed(0)
-    model = make(width=8, eyes=eyes).eval()
+    model = make(width=8, feature_extractor=eyes).eval()
     luma = torch.rand(2, 1, 32, 32)
     before = model(luma)
     brightness[0] = 1.0
@@ -146,7 +146,7 @@ def test_eyes_are_shown_a_large_grey_copy_and_change_the_colours(make):
 def test_maps_of_the_eyes_are_left_out_in_training_only():
     torch.manual_seed(0)
     maps = [torch.rand(4, channels, 16 >> i, 16 >> i) for i, channels in enumerate(colorizer.STAGES.values())]
-    model = colorizer.Guess(width=8, eyes=lambda images: maps, dropout=0.5)
+    model = colorizer.Guess(width=8, feature_extractor=lambda images: maps, dropout=0.5)
     luma = torch.rand(4, 1, 32, 32)
     assert not torch.allclose(model(luma), model(luma))
     model.eval()
@@ -156,7 +156,7 @@ def test_maps_of_the_eyes_are_left_out_in_training_only():
 def test_a_trained_classifier_serves_as_eyes():
     classifier = excitation.efficientnet_lite0()
     eyes = partial(excitation.activations, classifier, list(colorizer.STAGES))
-    model = colorizer.Guess(width=8, eyes=eyes)
+    model = colorizer.Guess(width=8, feature_extractor=eyes)
     luma = torch.rand(2, 1, 32, 32)
     model(luma).sum().backward()
     assert all(parameter.grad is None for parameter in classifier.parameters())
@@ -218,5 +218,5 @@ def test_knowing_what_it_is_helps_where_luma_cannot():
     luma = torch.full((32, 1, 16, 16), 0.5)
     x = colorizer.join(luma, BINS[labels][:, :, None, None].expand(-1, -1, 16, 16))
     model = colorizer.Guess(classes=3, width=8)
-    history = training.fit(model, (x, labels), colorizer.regression_knowing, epochs=80, batch_size=32, lr=5e-3)
+    history = training.fit(model, (x, labels), colorizer.conditional_regression, epochs=80, batch_size=32, lr=5e-3)
     assert history["loss"][-1] < 0.1 * history["loss"][0]

@@ -13,7 +13,7 @@ from chromae import losses, training
 from chromae.arguments import unchecked
 from chromae.color import rgb_to_hsv
 from chromae.datasets import pairs, sprites
-from chromae.models.embedder import Embedder, contrastive
+from chromae.models.embedder import Embedder, contrastive_objective
 
 SIZES = (st.integers(2, 12), st.integers(2, 20), st.integers(0, 10_000))
 
@@ -144,7 +144,7 @@ def test_embedder_learns_to_tell_colors():
     assert examples.shape == (64, 2, 3, 16, 16)
     torch.manual_seed(0)
     model = Embedder(dimensions=8, widths=(8, 8, 16))
-    objective = contrastive(losses.info_nce)
+    objective = contrastive_objective(losses.info_nce)
     history = training.fit(model, examples, objective, epochs=40, batch_size=32, lr=1e-2)
     assert history["loss"][0] > 1.5
     assert history["loss"][-1] < 0.1 * history["loss"][0]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from chromae.datasets import color_triplets, colors, dequantise, drawn, pairs, shape_images, shape_pairs, sprites
 from chromae.datasets import shapes as shape_set
-from chromae.datasets.augment import shifted
+from chromae.datasets.augment import shift
 
 
 def seeded(seed):
@@ -130,7 +130,7 @@ def test_photos_are_shifted_each_on_its_own_and_mirrored_at_their_edges():
     crops = {(y, x): padded[0, :, y : y + 6, x : x + 9] for y in range(5) for x in range(5)}
     found = [
         [place for place, crop in crops.items() if torch.equal(crop, one)]
-        for one in shifted(images.expand(500, -1, -1, -1), 2, seeded(0))
+        for one in shift(images.expand(500, -1, -1, -1), 2, seeded(0))
     ]
     assert all(len(places) == 1 for places in found)
     assert {places[0] for places in found} == set(crops)
@@ -148,12 +148,12 @@ def test_drawn_photos_are_shifted_when_asked_to_be():
 @pytest.mark.parametrize("most", [5, 6, 40, -1])
 def test_a_shift_beyond_the_picture_is_refused(most):
     with pytest.raises(ValueError, match=f"most is {most}, expected 0 to 4 pixels, for images of 5 × 9"):
-        shifted(torch.rand(2, 3, 5, 9), most, seeded(0))
+        shift(torch.rand(2, 3, 5, 9), most, seeded(0))
 
 
 def test_the_widest_shift_still_mirrors_what_is_there():
     images = torch.arange(5.0).view(1, 1, 5, 1).expand(400, 1, 5, 5)
-    columns = shifted(images, 4, seeded(0))[:, 0, :, 0]
+    columns = shift(images, 4, seeded(0))[:, 0, :, 0]
     assert {tuple(column.tolist()) for column in columns} == {
         tuple(abs((row + by + 4) % 8 - 4) for row in range(5)) for by in range(-4, 5)
     }

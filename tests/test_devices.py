@@ -129,9 +129,10 @@ CASES = {
         "plane": lambda: (on_card(3), on_card(3), on_card(3), 4), "unit_square": lambda: (4, "cuda"),
     },
     augment: {
-        "seen_again": lambda: (on_card(3, 9, 8), on_card(4, 5), 15.0, 0.1, 0.06, 1.0),
+        "views": lambda: (on_card(3, 9, 8), on_card(4, 5), 15.0, 0.1, 0.06, 1.0),
         "blurred": lambda: (on_card(4, 3, 9, 8), on_card(4), 2),
-        "shifted": lambda: (on_card(4, 3, 8, 8), 2, generator()),
+        "mirror": lambda: (on_card(4, 3, 8, 8), generator()),
+        "shift": lambda: (on_card(4, 3, 8, 8), 2, generator()),
     },
     pairs: {name: lambda: (some_shapes(), generator()) for name in ("crop", "recolor", "rotate", "jitter_hue")} | {
         "pair": lambda: (some_shapes(), generator(), (pairs.crop, pairs.recolor), 16),
@@ -210,7 +211,7 @@ def to_lab(image):
 
 
 def excites(image, uniform):
-    seen = augment.seen_again(image.relaxed(), uniform, blur=1.0)
+    seen = augment.views(image.relaxed(), uniform, blur=1.0)
     return {"loss": losses.spikiness(image.logits()) - seen.mean()}
 
 
@@ -223,7 +224,7 @@ class Sigma(vae.VAE):
 
 
 def of_sigma(model, x):
-    return vae.negative_elbo(partial(losses.gaussian, log_sigma=model.log_sigma))(model, datasets.dequantise(x))
+    return vae.elbo_objective(partial(losses.gaussian, log_sigma=model.log_sigma))(model, datasets.dequantise(x))
 
 
 def digits(n, random):
@@ -245,7 +246,7 @@ SHAPE_PAIRS = datasets.shape_pairs(EVERY_VIEW, 16, partial(sprites.factors, hues
 SHAPES = datasets.shape_images(32)
 PAIRS = datasets.shape_pairs((), 16)
 small_embedder = partial(embedder.Embedder, 8, (4, 8))
-contrast = embedder.contrastive
+contrast = embedder.contrastive_objective
 RECIPES = {  # a model, an objective, what makes a batch
     "colours": (color_autoencoder.ColorAutoencoder, losses.reconstruction, datasets.colors),
     "colour triplets": (color_autoencoder.ColorAutoencoder, losses.reconstruction_and_triplet, datasets.color_triplets),
@@ -254,7 +255,7 @@ RECIPES = {  # a model, an objective, what makes a batch
     "strided photos": (lambda: photos.small(strided=True, extra=1), losses.reconstruction, many_photos),
     "residual photos": (lambda: photos.Residual(4, width=4), losses.reconstruction, many_photos),
     "blockwise photos": (lambda: photos.Blockwise(4, 8, width=4), losses.reconstruction, many_photos),
-    "shapes, convex": (shape_model, convex.sparse_reconstruction(), SHAPES),
+    "shapes, convex": (shape_model, convex.sparse_reconstruction_objective(), SHAPES),
     "shapes, painted": (
         lambda: shape_model(conv.shapes_decoder), losses.reconstruction, lambda n, random: on_card(n, 3, 32, 32)
     ),
@@ -265,17 +266,20 @@ RECIPES = {  # a model, an objective, what makes a batch
     "colorizer, custom": (colorizer.custom, colorizer.regression, many_photos),
     "guess": (lambda: colorizer.Guess(four_greys=True, width=4), colorizer.regression, many_photos),
     "guess, knowing": (
-        lambda: colorizer.Guess(classes=3, width=4), colorizer.regression_knowing, partial(many_photos, labelled=True)
+        lambda: colorizer.Guess(classes=3, width=4), colorizer.conditional_regression,
+        partial(many_photos, labelled=True),
     ),
     "guess, seeing": (
-        lambda: colorizer.Guess(width=4, eyes=eyes, dropout=0.3), colorizer.regression, many_photos
+        lambda: colorizer.Guess(width=4, feature_extractor=eyes, dropout=0.3), colorizer.regression, many_photos
     ),
-    "odds": (lambda: colorizer.Odds(*BINS, width=4, eyes=eyes), colorizer.classification, many_photos),
-    "VAE, bernoulli": (digit_vae, vae.negative_elbo(losses.bernoulli), digits),
-    "VAE, continuous": (digit_vae, vae.negative_elbo(losses.continuous_bernoulli, 2.0, 0.1), digits),
-    "VAE, fixed sigma": (digit_vae, vae.negative_elbo(partial(losses.gaussian, log_sigma=-1.5)), digits),
+    "odds": (lambda: colorizer.Odds(*BINS, width=4, feature_extractor=eyes), colorizer.classification, many_photos),
+    "VAE, bernoulli": (digit_vae, vae.elbo_objective(losses.bernoulli), digits),
+    "VAE, continuous": (digit_vae, vae.elbo_objective(losses.continuous_bernoulli, 2.0, 0.1), digits),
+    "VAE, fixed sigma": (digit_vae, vae.elbo_objective(partial(losses.gaussian, log_sigma=-1.5)), digits),
     "VAE, learnt sigma": (Sigma, of_sigma, digits),
-    "VAE, deep": (lambda: digit_vae(conv.deep_encoder, conv.deep_decoder), vae.negative_elbo(losses.bernoulli), digits),
+    "VAE, deep": (
+        lambda: digit_vae(conv.deep_encoder, conv.deep_decoder), vae.elbo_objective(losses.bernoulli), digits
+    ),
     "digits": (
         lambda: Autoencoder(dense.encoder((1, 28, 28), [8], 2), dense.decoder(2, [8], (1, 28, 28))),
         losses.reconstruction, digits,
@@ -443,7 +447,7 @@ def test_digits_are_rebuilt_and_estimated():
         images = on_card(30, 1, 28, 28, kind=bytes)
         autoencoder, cloudy = on_a_card(RECIPES["digits"][0]), on_a_card(digit_vae)
         assert len(card.helpers("03", "rebuild")["rebuild"](autoencoder, images)) == 30
-        objective = vae.negative_elbo(losses.bernoulli)
+        objective = vae.elbo_objective(losses.bernoulli)
         assert card.helpers("04", "estimate")["estimate"](cloudy, objective, images, 2)["kl"] > 0
 
 

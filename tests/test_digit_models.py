@@ -38,7 +38,7 @@ def test_any_latent_size_there_and_back(pair, latent):
     assert 0 < rebuilt.min() <= rebuilt.max() < 1
     cloudy = vae.VAE(encoder(2 * latent), decoder(latent))
     assert [part.shape for part in cloudy.posterior(x)] == [(3, latent)] * 2
-    assert vae.negative_elbo(losses.bernoulli)(cloudy, x)["loss"].isfinite()
+    assert vae.elbo_objective(losses.bernoulli)(cloudy, x)["loss"].isfinite()
 
 
 @EACH

@@ -155,13 +155,13 @@ def test_a_picture_learns_what_excites(relaxation):
     image = picture()
     image.relaxation = relaxation
     seen = []
-    history = excitation.excite(
+    history = excitation.maximize(
         image, excitation.logit(tiny(), "red"), steps=80, views=2, lr=0.1,
         callback=lambda step, model, log: seen.append(step),
     )  # fmt: skip
     assert seen == list(range(1, 81))
-    assert len(history["answer"]) == 80
-    assert history["answer"][-1] > history["answer"][0] + 0.3
+    assert len(history["target"]) == 80
+    assert history["target"][-1] > history["target"][0] + 0.3
     assert image.progress == 1
     red, green, blue = image.strict().mean((1, 2))
     assert red > 0.8
@@ -173,7 +173,7 @@ def test_a_seed_fixes_the_picture_and_a_checkpoint_goes_on_with_it(tmp_path):
 
     def run(steps=12, **options):
         image = picture()
-        excitation.excite(image, answer, steps=steps, seed=3, **options)
+        excitation.maximize(image, answer, steps=steps, seed=3, **options)
         return image
 
     whole = run()
@@ -195,5 +195,5 @@ def test_a_seed_fixes_the_picture_and_a_checkpoint_goes_on_with_it(tmp_path):
 def test_spikiness_grows_on_the_picture():
     soft, spiky = picture(), picture()
     for image, weight in ((soft, 0.0), (spiky, 20.0)):
-        excitation.excite(image, excitation.logit(tiny(), "red"), steps=60, spiky=weight, lr=0.1)
+        excitation.maximize(image, excitation.logit(tiny(), "red"), steps=60, spiky=weight, lr=0.1)
     assert spiky.logits().softmax(0).amax(0).mean() > soft.logits().softmax(0).amax(0).mean() + 0.05

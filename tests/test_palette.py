@@ -156,11 +156,11 @@ def test_bad_input_is_one_sentence():
 
 def test_views_are_seeded_and_still_views_are_the_picture():
     image = torch.rand(3, 20, 24, generator=seeded())
-    first, again, other = (augment.seen_again(image, numbers(4, seed), blur=1.0) for seed in (1, 1, 2))
+    first, again, other = (augment.views(image, numbers(4, seed), blur=1.0) for seed in (1, 1, 2))
     assert first.shape == (4, 3, 20, 24)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
-    still = augment.seen_again(image, numbers(2), turn=0, zoom=0, shift=0)
+    still = augment.views(image, numbers(2), turn=0, zoom=0, shift=0)
     torch.testing.assert_close(still, image.expand(2, -1, -1, -1), atol=1e-5, rtol=0)
 
 
@@ -168,7 +168,7 @@ def test_turning_does_not_shear():
     """A disk stays a disk in a picture that is not square."""
     y, x = torch.meshgrid(torch.arange(40.0), torch.arange(80.0), indexing="ij")
     disk = ((x - 39.5).square() + (y - 19.5).square() < 100).float()[None]
-    views = augment.seen_again(disk, numbers(8), turn=30, zoom=0, shift=0)
+    views = augment.views(disk, numbers(8), turn=30, zoom=0, shift=0)
     assert (views - disk).abs().mean() < 0.01
 
 
@@ -184,5 +184,5 @@ def test_blurs_keep_the_mean_and_have_their_width():
 
 def test_views_let_gradients_through():
     image = nn.Parameter(torch.rand(3, 16, 16, generator=seeded()))
-    augment.seen_again(image, numbers(3), blur=1.0).sum().backward()
+    augment.views(image, numbers(3), blur=1.0).sum().backward()
     assert (image.grad > 0).all()

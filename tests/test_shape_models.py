@@ -36,7 +36,7 @@ def test_there_and_back(make, size):
 @pytest.mark.parametrize("make", [drawing, painting])
 def test_learns(make):
     model = make().to(memory_format=torch.channels_last)
-    objective = convex.sparse_reconstruction() if make is drawing else losses.reconstruction
+    objective = convex.sparse_reconstruction_objective() if make is drawing else losses.reconstruction
     images = datasets.shapes(64, size=SIZE).images
     history = training.fit(model, images, objective, epochs=40, batch_size=16, lr=3e-3, validation=images)
     variance = (images / 255).var(0).mean()
@@ -83,7 +83,7 @@ def test_the_loss_of_few_pixels_is_that_of_all_on_average(monkeypatch):
     exact = losses.mse(model.decoder(model.encode(images)), images)
     starts = iter(itertools.product(range(4), repeat=2))
     monkeypatch.setattr(torch, "randint", lambda *_: torch.tensor(next(starts)))
-    sparse = convex.sparse_reconstruction(4)
+    sparse = convex.sparse_reconstruction_objective(4)
     mean = torch.stack([sparse(model, images)["loss"] for _ in range(16)]).mean()
     torch.testing.assert_close(mean, exact)
 

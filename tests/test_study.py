@@ -144,7 +144,7 @@ def test_killed_study_goes_on_to_the_same_records(tmp_path):
 
 def test_metric_where_and_origin_describe_records(tmp_path):
     records = study.run(square, CASES, [0, 2], tmp_path)
-    five = study.where(records, x=5)
+    five = study.select(records, x=5)
     assert len(five) == 2
     metric = study.metric(five, "square", "squares")
     assert (metric["value"], metric["n"], metric["unit"], metric["preset"]) == (26, 2, "squares", "standard")
@@ -172,7 +172,7 @@ def test_bad_input_is_one_sentence_before_anything_runs(tmp_path):
 
 def test_values_and_metrics_of_records(tmp_path):
     records = study.run(square, CASES, [0, 1], tmp_path, jobs=1)
-    assert study.values(records, "square").tolist() == [4, 5, 25, 26]
+    assert study.column(records, "square").tolist() == [4, 5, 25, 26]
     mirrored = study.metric(records, "square", "points", sign=-1)
     assert mirrored["value"] == -15
     assert mirrored["n"] == 4

@@ -42,7 +42,7 @@ def likelihood(mean, x):
 def test_elbo_of_a_linear_vae_is_the_exact_log_likelihood():
     model, x, exact = ppca()
     torch.manual_seed(2)
-    objective = vae.negative_elbo(likelihood)
+    objective = vae.elbo_objective(likelihood)
     with torch.no_grad():
         elbos = torch.stack([objective(model, x)["elbo"] for _ in range(2000)])
     error = elbos.std() / len(elbos) ** 0.5
@@ -99,7 +99,7 @@ def test_beta_and_free_bits_weigh_the_kl():
 
     def terms(**options):
         torch.manual_seed(5)
-        return vae.negative_elbo(likelihood, **options)(model, x)
+        return vae.elbo_objective(likelihood, **options)(model, x)
 
     plain, beta, bits = terms(), terms(beta=4.0), terms(free_bits=100.0)
     torch.testing.assert_close(plain["loss"], -plain["elbo"])
@@ -113,7 +113,7 @@ def test_dense_vae_learns_binary_stripes():
     torch.manual_seed(0)
     rows = torch.rand(512, 4, 1).round().expand(-1, -1, 4).unsqueeze(1).contiguous()  # four bits an image
     model = vae.VAE(dense.encoder((1, 4, 4), [32], 2 * 4), dense.decoder(4, [32], (1, 4, 4)))
-    history = training.fit(model, rows, vae.negative_elbo(losses.bernoulli), epochs=60, batch_size=64, lr=1e-2)
+    history = training.fit(model, rows, vae.elbo_objective(losses.bernoulli), epochs=60, batch_size=64, lr=1e-2)
     assert history["elbo"][-1] > -4.5  # 4 bits are 2.77 nats; 16 pixels untrained, 11.1
     assert model.decode(model.encode(rows)).shape == rows.shape
 
@@ -128,7 +128,7 @@ def test_iwae_in_mixed_precision_stays_within_hundredths_of_a_nat():
     torch.manual_seed(0)
     rows = torch.rand(256, 16, 1).round().expand(-1, -1, 16).unsqueeze(1).contiguous()
     model = vae.VAE(dense.encoder((1, 16, 16), [64], 2 * 16), dense.decoder(16, [64], (1, 16, 16)))
-    training.fit(model, rows, vae.negative_elbo(losses.bernoulli), epochs=40, batch_size=64, lr=1e-2)
+    training.fit(model, rows, vae.elbo_objective(losses.bernoulli), epochs=40, batch_size=64, lr=1e-2)
     bounds = []
     for bf16 in (False, True):
         torch.manual_seed(1)
@@ -146,7 +146,7 @@ def test_mixed_precision_leaves_posterior_noise_and_latents_in_float32():
     with torch.autocast("cpu", torch.bfloat16):
         mean, log_variance = model.posterior(x)
         torch.manual_seed(1)
-        vae.negative_elbo(losses.bernoulli)(model, x)
+        vae.elbo_objective(losses.bernoulli)(model, x)
     torch.manual_seed(1)
     torch.testing.assert_close(decoded[0], mean + torch.exp(log_variance / 2) * torch.randn(64, 4))
     assert mean.dtype == log_variance.dtype == decoded[0].dtype == torch.float32

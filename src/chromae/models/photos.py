@@ -54,17 +54,23 @@ def small(
     decoder: list[nn.Module] = []
     for index, (before, after) in enumerate(pairwise(widths)):
         halve = index < halvings
-        encoder += [convolution(before, after, stride=2 if halve and strided else 1)]
-        encoder += [nn.LeakyReLU()] * (index < len(channels))
-        encoder += [nn.MaxPool2d(2)] * (halve and not strided)
+        encoder.append(convolution(before, after, stride=2 if halve and strided else 1))
+        if index < len(channels):
+            encoder.append(nn.LeakyReLU())
+        if halve and not strided:
+            encoder.append(nn.MaxPool2d(2))
     for _ in range(extra):
         encoder += [nn.LeakyReLU(), convolution(latent, latent)]
         decoder += [convolution(latent, latent), nn.LeakyReLU()]
-    encoder += [nn.ReLU()] * rectified
+    if rectified:
+        encoder.append(nn.ReLU())
     back = [*widths[:1:-1], outside]
     for index, (before, after) in enumerate(pairwise(back)):
-        decoder += [nn.Upsample(scale_factor=2)] * (index < halvings)
-        decoder += [convolution(before, after)] + [nn.LeakyReLU()] * (index < len(back) - 2)
+        if index < halvings:
+            decoder.append(nn.Upsample(scale_factor=2))
+        decoder.append(convolution(before, after))
+        if index < len(back) - 2:
+            decoder.append(nn.LeakyReLU())
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder), output)
 
 
@@ -89,10 +95,12 @@ class Residual(nn.Module):
         super().__init__()
         widths = [width, 2 * width, 4 * width]
         down: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, width, 3, padding=1), *blocks(width, depth)]
-        up: list[nn.Module] = [*blocks(width, depth), nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1)]
+        last: list[nn.Module] = [*blocks(width, depth), nn.SiLU(), nn.Conv2d(width, 12, 3, padding=1)]
+        doublings: list[list[nn.Module]] = []
         for inside, out in pairwise(widths):
             down += [nn.Conv2d(inside, out, 2, stride=2), *blocks(out, depth)]
-            up = [*blocks(out, depth), nn.ConvTranspose2d(out, inside, 2, stride=2), *up]
+            doublings.append([*blocks(out, depth), nn.ConvTranspose2d(out, inside, 2, stride=2)])
+        up = [layer for doubling in reversed(doublings) for layer in doubling] + last
         numbers = widths[-1] * 4 * 4
         self.encoder = nn.Sequential(*down, nn.SiLU(), nn.Flatten(), nn.Linear(numbers, latent))
         self.decoder = nn.Sequential(
@@ -117,7 +125,10 @@ class Block(nn.Module):
     def __init__(self, width: Count):
         super().__init__()
         self.layers = nn.Sequential(
-            nn.SiLU(), nn.Conv2d(width, width, 3, padding=1), nn.SiLU(), silent(nn.Conv2d(width, width, 3, padding=1))
+            nn.SiLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.SiLU(),
+            zero_init(nn.Conv2d(width, width, 3, padding=1)),
         )
 
     def forward(self, x: Float[Tensor, "n channels height width"]) -> Float[Tensor, "n channels height width"]:
@@ -128,7 +139,7 @@ def blocks(width: Count, depth: Natural) -> list[nn.Module]:
     return [Block(width) for _ in range(depth)]
 
 
-def silent(layer: nn.Module) -> nn.Module:
+def zero_init(layer: nn.Module) -> nn.Module:
     """The layer with weights of zero: what begins so begins as nothing, and still learns."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
@@ -152,11 +163,11 @@ class Blockwise(nn.Module):
         steps = {"kernel_size": block // 4 + 2, "stride": block // 4, "padding": 1}
         self.encoder = nn.Sequential(
             nn.PixelUnshuffle(4), nn.Conv2d(48, width, 3, padding=1), *blocks(width, depth), nn.SiLU(),
-            silent(nn.Conv2d(width, latent, **steps)),
+            zero_init(nn.Conv2d(width, latent, **steps)),
         )  # fmt: skip
         self.decoder = nn.Sequential(
             nn.ConvTranspose2d(latent, width, **steps), *blocks(width, depth), nn.SiLU(),
-            silent(nn.Conv2d(width, 48, 3, padding=1)), nn.PixelShuffle(4),
+            zero_init(nn.Conv2d(width, 48, 3, padding=1)), nn.PixelShuffle(4),
         )  # fmt: skip
 
     @torch.no_grad()

@@ -41,7 +41,7 @@ class VAE(nn.Module):
         return self.decode(self.encode(x))
 
 
-def negative_elbo(
+def elbo_objective(
     likelihood: Likelihood, beta: Finite = 1.0, free_bits: Size = 0.0
 ) -> Callable[[VAE, Float[Tensor, "n *shape"]], dict[str, Tensor]]:
     """Objective of a VAE with `likelihood(parameters, x)`, one of losses' negative log-likelihoods a image.

@@ -75,7 +75,7 @@ def read_json(path: str | Path) -> dict:
     return record
 
 
-MARK = re.compile(r"<!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->.*?<!--/-->", re.DOTALL)
+MARK = re.compile(r"(?P<head><!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->).*?<!--/-->", re.DOTALL)
 
 
 def fill(text: str, folder: str | Path) -> str:
@@ -97,7 +97,7 @@ def fill(text: str, folder: str | Path) -> str:
                 shown += f" ± {value['spread']:{style}}"
         else:
             shown = format(value, style)
-        return mark[0][: mark[0].index("-->") + 3] + shown + "<!--/-->"
+        return mark["head"] + shown + "<!--/-->"
 
     return MARK.sub(show, text)
 

@@ -99,7 +99,7 @@ def name(arguments: Mapping) -> str:
     return f"{whole.encode()[: LONGEST - 17].decode(errors='ignore')}_{_digest(whole)[:16]}"
 
 
-def values(records: Sequence[Record], key: str) -> Float[np.ndarray, " n"]:
+def column(records: Sequence[Record], key: str) -> Float[np.ndarray, " n"]:
     """One of the numbers of every record. Raises ValueError for a key that a record lacks."""
     for record in records:
         if key not in record["metrics"]:
@@ -111,10 +111,10 @@ def metric(records: Sequence[Record], key: str, unit: str, sign: int = 1) -> dic
     """A metric of these records for `results.write`: mean and spread, with the preset and device that made them."""
     if not records:
         raise ValueError("records is empty, expected one or more")
-    return results.metric(sign * values(records, key), unit) | _made(records)
+    return results.metric(sign * column(records, key), unit) | _made(records)
 
 
-def where(records: Sequence[Record], **arguments: Plain) -> list[Record]:
+def select(records: Sequence[Record], **arguments: Plain) -> list[Record]:
     """The records with these arguments."""
     return [record for record in records if record["arguments"].items() >= arguments.items()]
 

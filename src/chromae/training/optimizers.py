@@ -36,7 +36,10 @@ class Adam(torch.optim.Adam):
             parameters = [p for p in group["params"] if p.grad is not None]
             if not parameters:
                 continue
-            states = [self.state[p] or self._start(p) for p in parameters]
+            for parameter in parameters:
+                if not self.state[parameter]:  # empty before its first step
+                    self._start(parameter)
+            states = [self.state[p] for p in parameters]
             steps = [state["step"] for state in states]
             torch._foreach_add_(steps, 1)
             torch._fused_adam_(
