@@ -10,7 +10,7 @@ from torch.nn.utils import parameters_to_vector
 from chromae.datasets import colors
 from chromae.losses import mse, reconstruction, reconstruction_and_triplet
 from chromae.models.color_autoencoder import ColorAutoencoder
-from chromae.training import fit
+from chromae.training import cosine, fit
 
 GOOD = torch.full((6, 3), 0.5)
 
@@ -93,8 +93,9 @@ def test_prediction_of_another_shape():
 )
 def test_checkpoint_of_another_recipe(tmp_path, name, value):
     path = tmp_path / "run.pt"
-    fit(ColorAutoencoder(), GOOD, reconstruction, epochs=2, checkpoint=path)
+    fit(ColorAutoencoder(), GOOD, reconstruction, epochs=2, checkpoint=path, schedule=cosine)
     kept = path.read_bytes()
     data, changed = (GOOD[:value], {}) if name == "size" else (GOOD, {name: value})
-    refuse(f"{name} is {value}", str(path), data=data, checkpoint=path, **({"epochs": 2} | changed))
+    same = {"epochs": 2, "schedule": cosine}
+    refuse(f"{name} is {value}", str(path), data=data, checkpoint=path, **(same | changed))
     assert path.read_bytes() == kept

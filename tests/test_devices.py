@@ -15,7 +15,7 @@ from chromae.arguments import unchecked
 from chromae.datasets import augment, pairs, sprites
 from chromae.models import color_autoencoder, colorizer, conv, convex, dense, embedder, palette, photos, vae
 from chromae.models.autoencoder import Autoencoder, clamp
-from chromae.training import Ensemble
+from chromae.training import Ensemble, batches
 
 # What the stand-in does itself
 
@@ -343,6 +343,16 @@ class _Bound(nn.Module):
 
     def forward(self, batch):
         return self.objective(self.model, batch)
+
+
+def test_tensors_on_the_cpu_come_to_the_card_batch_by_batch():
+    with card.put_in() as a_card:
+        data = (torch.zeros(9, 3, dtype=torch.uint8), torch.zeros(9).long())
+        for _, _, _, (images, labels) in batches.batches(data, 9, 4, 0, a_card.device):
+            assert images.device == labels.device == a_card.device
+            assert images.is_floating_point()
+        for _, _, _, (images, labels) in batches.batches([[it[:4] for it in data]], 1, 4, 0, a_card.device):
+            assert images.device == labels.device == a_card.device
 
 
 def test_an_ensemble_trains_on_a_card():

@@ -18,7 +18,7 @@ from chromae.datasets import colors
 from chromae.losses import mse, reconstruction
 from chromae.models.color_autoencoder import ColorAutoencoder
 from chromae.models.conv import shapes_encoder
-from chromae.training import fit, one_cycle
+from chromae.training import StopTraining, fit, one_cycle
 
 FOLDER = Path(sys.argv[1])
 RANK = int(os.environ.get("RANK", 0))
@@ -60,6 +60,19 @@ def train(data, make=ColorAutoencoder, objective=reconstruction, **options):
 
 def note(epoch, model, history):
     calls.append(epoch)
+
+
+def stop_after_two(epoch, model, history):  # which the first process alone calls
+    if epoch == 2:
+        raise StopTraining
+
+
+class Loader:
+    # Every process goes through its own: here, every one through its examples of every batch.
+
+    def __iter__(self):
+        workers = int(os.environ.get("WORLD_SIZE", 1))
+        return (part[RANK::workers] for part in tensor[:36].split(12))
 
 
 def broken(model, batch):  # one process's loss is infinite, but no gradient is
@@ -122,6 +135,8 @@ def train_interrupted(data, make, objective, path, **options):
 done["resumed half-way"] = train_interrupted(tensor[:44], normed, rebuild, FOLDER / "half.pt")
 done["not interrupted"] = train_interrupted(tensor[:44], normed, rebuild, None)
 done["single values"] = train(tensor[:33], normed, rebuild, epochs=1)
+done["stopped early"] = train(tensor, epochs=9, callback=stop_after_two)
+done["loader"] = train(Loader(), epochs=2, schedule=None)
 done["remainder"] = train(tensor[:33], epochs=1)
 done["broken"] = train(tensor, objective=broken, epochs=1) if "RANK" in os.environ else {}
 torch.save(done, FOLDER / f"done_{RANK}.pt")
@@ -158,7 +173,9 @@ def check_close(ours, theirs, atol=1e-6):
         assert torch.allclose(value, theirs["weights"][name], atol=atol, rtol=0), name
 
 
-@pytest.mark.parametrize("kind", ["tensor", "norms", "norms of images", "remainder", "resumed half-way"])
+@pytest.mark.parametrize(
+    "kind", ["tensor", "norms", "norms of images", "remainder", "resumed half-way", "stopped early", "loader"]
+)
 def test_several_processes_end_with_the_weights_of_one(runs, kind):
     single, *several = (run[kind] for run in runs)
     assert not any(run["error"] for run in (single, *several))
@@ -213,6 +230,10 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(runs):
     for run in runs:
         check_close(run["resumed half-way"], run["not interrupted"], atol=1e-12)
         assert len(run["resumed half-way"]["history"]["loss"]) == 4
+
+
+def test_a_callback_that_stops_training_stops_all_processes(runs):
+    assert all(len(run["stopped early"]["history"]["loss"]) == 2 for run in runs)
 
 
 def test_a_batch_of_one_value_has_no_statistics(runs):

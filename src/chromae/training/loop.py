@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from chromae import settings
 from chromae.arguments import gave
-from chromae.datasets.rows import Batch, Sample, length, take
+from chromae.datasets.rows import Batch, length, take
 from chromae.training import distributed, progress
-from chromae.training.batches import RANK_STRIDE, batches, check
+from chromae.training.batches import RANK_STRIDE, Data, batches, check, steps_of
 from chromae.training.checkpoints import State, describe
 from chromae.training.optimizers import Adam
 from chromae.training.progress import Progress
@@ -23,12 +23,17 @@ Returned = Mapping[str, Tensor | float] | Tensor
 NOISE = 0x7F4A7C15  # sets the seeds of what objectives and models draw apart from those of the data
 
 
+class StopTraining(Exception):
+    """Raised by a callback, it ends training as well as the last epoch would have."""
+
+
 def fit(
     model: nn.Module,
-    data: Batch | Sample,
+    data: Data,
     objective: Objective,
     *,
-    epochs: int,
+    epochs: int | None = None,
+    steps: int | None = None,
     batch_size: int = 128,
     epoch_size: int | None = None,
     lr: float = 1e-3,
@@ -44,9 +49,12 @@ def fit(
     """Train `model` in place; return, for every term of the objective, its mean over each epoch.
 
     Args:
-        data: a tensor, or a tuple of equally long ones, on the model's device: uint8 (read as value / 255),
-            floats in [0, 1] or integer labels, reshuffled every epoch. Or a function `sample(n, generator)`
-            that makes n examples, with `epoch_size` of them an epoch.
+        data: a tensor, or a tuple of equally long ones, on the model's device or the CPU: uint8 (read as value / 255),
+            floats (in [0, 1] if it is the first tensor) or integers, reshuffled every epoch. Or a function
+            `sample(n, generator)` that makes n examples, with `epoch_size` of them an epoch. Or a loader: what gives
+            batches whenever it is gone through, such as a DataLoader; order and random numbers are its own, and no
+            bits are promised. Or None, for what learns without data, such as a picture: then a batch is a generator
+            of random numbers, and `steps` takes the place of epochs, with an entry each in the history.
         objective: `objective(model, batch) -> {"loss": …, …}`, or the loss alone. A loss of several elements is summed
             for the gradient (an ensemble has one per member).
         schedule: learning-rate factor as a function of the training progress in [0, 1), such as `one_cycle`.
@@ -61,6 +69,9 @@ def fit(
         seed: seeds data and torch, whose own random state is left as it was. On a CPU the same seed gives the same
             bits, and what objectives and models draw is not what the data were drawn from.
 
+    A callback ends training early by raising `StopTraining`. Without a schedule, which is bound to its end, a run with
+    a checkpoint can be lengthened: call again with more epochs. Groups of parameters keep their own learning rates, to
+    which `schedule` is a factor.
     Ctrl-C ends training: the model keeps what it learnt, the history of the finished epochs is returned. With a
     checkpoint, from which the same call goes on, and inside `study.run`, the interrupt itself goes on: what follows
     would take a half-trained model for a trained one.
@@ -74,38 +85,41 @@ def fit(
         FloatingPointError: the loss or a weight is no longer finite; names the step and leaves the model with
             its weights from the end of the epoch before.
     """
-    epochs, batch_size, lr, seed = int(epochs), int(batch_size), float(lr), int(seed)
-    _check_numbers(model, epochs, batch_size, lr, clip, seed)
-    device = next(model.parameters()).device
-    size = check("data", data, device, epoch_size)
+    _check_numbers(model, data, epochs, steps, batch_size, lr, clip, seed)
+    device, size = next(model.parameters()).device, check("data", data, next(model.parameters()).device, epoch_size)
     if validation is not None:
         check("validation", validation, device)
+    # Without data a step is an epoch if somebody looks on after each; else all steps are one, which is quicker.
+    one_epoch = data is None and callback is None and checkpoint is None
+    epochs, size = (1, int(steps)) if one_epoch else (int(epochs if steps is None else steps), size)
     rank, workers = distributed.join()
-    recipe = {"epochs": epochs, "batch_size": batch_size, "size": int(size), "lr": lr, "seed": seed, "bf16": bf16}
-    recipe["clip"] = None if clip is None else float(clip)
-    described = {"schedule": schedule, "optimizer": optimizer, "objective": objective, "data": data}
-    recipe |= {name: describe(value) for name, value in described.items() if checkpoint is not None}
-    state = State(model, _made(optimizer, model, lr), recipe)
-    if _resume(state, checkpoint, workers) and rank == 0:
-        _call(callback, state)  # the run may have been killed after its checkpoint, before its callback
+    state = State(model, _made(optimizer, model, float(lr)), {"epochs": epochs, "seed": int(seed), "lr": float(lr)})
+    if checkpoint is not None:
+        recipe = {"batch_size": int(batch_size), "size": size, "bf16": bf16, "clip": clip and float(clip)}
+        functions = {"schedule": schedule, "optimizer": optimizer, "objective": objective, "data": data}
+        state.recipe |= recipe | {name: describe(function) for name, function in functions.items()}
+    # A run that goes on may have been killed after its checkpoint, before its callback.
+    stop = _resume(state, checkpoint, workers) and _stops(callback, state, rank, workers)
     autocast = settings.mixed_precision(device, bf16)
-    log = Progress(state, size, batch_size, epochs, lr, clip is not None, workers)
+    log = Progress(state, epochs, steps_of(data, size, batch_size), lr, clip is not None, workers)
     try:
         with settings.random_state_kept(device), distributed.whole_batch_norms(model, workers) as whole:
-            while state.epoch < epochs:
+            while state.epoch < epochs and not stop:
                 model.train()
                 # Every epoch seeds itself, so that resuming needs no random state.
-                epoch_seed = 1_000_003 * seed + state.epoch
+                epoch_seed = 1_000_003 * int(seed) + state.epoch
                 settings.seed_everything((epoch_seed + RANK_STRIDE * rank) ^ NOISE)
                 with log.epoch():
-                    for start, share, batch in batches(data, size, batch_size, epoch_seed, device, rank, workers):
+                    for done, share, count, batch in batches(data, size, batch_size, epoch_seed, device, rank, workers):
                         if schedule is not None:
-                            factor = gave("schedule", schedule((state.epoch + start / size) / epochs), float)
+                            factor = gave("schedule", schedule((state.epoch + done) / epochs), float)
                             for group in state.optimizer.param_groups:
-                                group["lr"] = lr * factor
+                                group["lr"] = group["initial_lr"] * factor
+                        if data is None:
+                            settings.seed_everything(batch.initial_seed() ^ NOISE)
                         for parameter in log.parameters:
                             parameter.grad = None  # what zero_grad() does, at a tenth of its cost
-                        whole.share, whole.size = share, min(batch_size, size - start)
+                        whole.share, whole.size = share, count
                         with autocast:
                             terms = progress.named(gave("objective", objective(model, batch), Returned))
                         loss = terms["loss"] if workers == 1 else share * terms["loss"]
@@ -115,19 +129,16 @@ def fit(
                         if clip is not None:
                             nn.utils.clip_grad_norm_(log.parameters, clip)
                         state.optimizer.step()
-                        log.add(terms)
-                means = log.means()
+                        log.add(terms, count)
                 if validation is not None:
-                    means |= _validate(model, objective, validation, batch_size)
-                for name, mean in means.items():
-                    state.history.setdefault(name, []).append(mean)
+                    log.validation = _validate(model, objective, validation, batch_size)
+                log.note(every_step=one_epoch)
                 state.epoch += 1
                 if rank == 0 and checkpoint is not None:
                     state.save(checkpoint)
-                if rank == 0:
-                    _call(callback, state)
+                stop = _stops(callback, state, rank, workers)
     except KeyboardInterrupt:
-        print(f"Stopped after {state.epoch} of {epochs} epochs: the model keeps what it learnt.")
+        log.say_stopped(every_step=one_epoch)
         if checkpoint is not None or settings.in_study.get():
             raise
     finally:
@@ -143,7 +154,10 @@ def _made(optimizer: Callable[..., torch.optim.Optimizer], model: nn.Module, lr:
         inspect.signature(optimizer).bind([], lr=lr)
     except TypeError as error:
         raise ValueError(f"optimizer cannot be called with parameters and lr ({error})") from error
-    return gave("optimizer", optimizer(list(model.parameters()), lr=lr), torch.optim.Optimizer)
+    made = gave("optimizer", optimizer(list(model.parameters()), lr=lr), torch.optim.Optimizer)
+    for group in made.param_groups:
+        group.setdefault("initial_lr", group["lr"])  # of which the schedule gives a factor
+    return made
 
 
 def _resume(state: State, checkpoint: str | Path | None, workers: int) -> bool:
@@ -163,32 +177,48 @@ def _content(checkpoint: str | Path | None) -> bytes | None:
 
 
 @torch.no_grad()
-def _validate(model: nn.Module, objective: Objective, data: Batch, batch_size: int) -> dict[str, float | list]:
+def _validate(model: nn.Module, objective: Objective, data: Batch, batch_size: int) -> dict[str, list]:
     model.eval()
-    size, parameters = length(data), list(model.parameters())
-    starts = range(0, size, batch_size)
-    block = [progress.named(objective(model, take(data, slice(i, i + batch_size))), learns=False) for i in starts]
+    parameters, lengths = list(model.parameters()), []
+    block = []
+    for start in range(0, length(data), batch_size):
+        batch = take(data, slice(start, start + batch_size), parameters[0].device)
+        block.append(progress.named(objective(model, batch), learns=False))
+        lengths.append(length(batch))
     terms, _ = progress.fetch(block, parameters)
-    return {f"val_{name}": mean for name, mean in progress.means([terms], size, batch_size).items()}
+    return {f"val_{name}": [mean] for name, mean in progress.means([terms], lengths).items()}
 
 
 @torch.no_grad()
-def _call(callback: Callable[[int, nn.Module, History], None] | None, state: State) -> None:
-    if callback is None:
-        return
-    state.model.eval()
-    try:
-        callback(state.epoch, state.model, state.history)
-    except Exception as error:
-        error.add_note(f"The callback failed after epoch {state.epoch}: the model keeps what it learnt.")
-        raise
+def _stops(callback: Callable[[int, nn.Module, History], None] | None, state: State, rank: int, workers: int) -> bool:
+    """Call back, in the first process; whether training ends with that."""
+    stop = False
+    if callback is not None and rank == 0:
+        state.model.eval()
+        try:
+            callback(state.epoch, state.model, state.history)
+        except StopTraining:
+            stop = True
+        except Exception as error:
+            error.add_note(f"The callback failed after epoch {state.epoch}: the model keeps what it learnt.")
+            raise
+    if callback is not None and workers > 1:
+        stop = not distributed.all_agree(not stop, next(state.model.parameters()).device)
+    return stop
 
 
-def _check_numbers(model: nn.Module, epochs: int, batch_size: int, lr: float, clip: float | None, seed: int) -> None:
+def _check_numbers(
+    model: nn.Module, data: Data, epochs: int | None, steps: int | None, batch_size: int, lr: float,
+    clip: float | None, seed: int,
+) -> None:  # fmt: skip
     if not list(model.parameters()):
         raise ValueError(f"model is a {type(model).__name__} without parameters, expected one that can learn")
-    if epochs < 0:
-        raise ValueError(f"epochs is {epochs}, expected 0 or more")
+    name, count, other = ("steps", steps, epochs) if data is None else ("epochs", epochs, steps)
+    if count is None or other is not None:
+        there = "without data" if data is None else "with data"
+        raise ValueError(f"epochs is {epochs} and steps is {steps}, expected {name} alone {there}")
+    if count < 0:
+        raise ValueError(f"{name} is {count}, expected 0 or more")
     if not 0 <= seed < 2**40:
         raise ValueError(f"seed is {seed}, expected a whole number from 0 to 2^40")
     if batch_size < 1:

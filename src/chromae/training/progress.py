@@ -1,7 +1,6 @@
 """The book-keeping of `training.fit`: the terms of every step, looked at now and then, and what to do if one is nan."""
 
 import contextlib
-import math
 from collections.abc import Iterator, Mapping
 
 import torch
@@ -25,27 +24,24 @@ TINY = 10_000  # models of fewer parameters train on one thread
 class Progress:
     """What a run has seen of its epoch: `add` takes the terms of a step, `means` gives those of the epoch."""
 
-    def __init__(
-        self, state: State, size: Count, batch_size: Count, epochs: Natural, lr: float, clip: bool, workers: Count
-    ):
-        self.state, self.size, self.batch_size, self.epochs, self.lr = state, size, batch_size, epochs, lr
-        self.workers = workers
+    def __init__(self, state: State, epochs: Natural, steps: Natural, lr: float, clip: bool, workers: Count):
+        self.state, self.epochs, self.lr, self.workers = state, epochs, lr, workers
         # Clipping sees one norm for all members of an ensemble: with it, one that diverges stops them all.
         self.members = state.model.size if isinstance(state.model, Ensemble) and not clip else 0
         self.parameters = list(state.model.parameters())
         self.tiny = sum(parameter.numel() for parameter in self.parameters) < TINY
         self.lost: set[int] = set()  # members of an ensemble that diverged
         self.steps = 0  # of this call
-        total = epochs * math.ceil(size / batch_size)
-        done = state.epoch * math.ceil(size / batch_size)
+        self.validation: dict[str, list] = {}
         silent = {"disable": True} if distributed.rank() else {}  # else tqdm's own default, which TQDM_DISABLE sets
-        self.bar = tqdm(total=total, initial=done, unit="step", **silent)
+        self.bar = tqdm(total=epochs * steps, initial=state.epoch * steps, unit="step", **silent)
 
     @contextlib.contextmanager
     def epoch(self) -> Iterator[None]:
         """The steps of an epoch run inside: a tiny model's on one thread, and unchecked after the very first."""
         self.seen: list[Terms] = []
         self.block: list[Terms] = []
+        self.lengths: list[int] = []  # of the batches
         self.weights = {name: value.clone() for name, value in self.state.model.state_dict().items()}
         with contextlib.ExitStack() as self.stack:
             if self.tiny:
@@ -56,9 +52,10 @@ class Progress:
             if self.block:
                 self.look()
 
-    def add(self, terms: Terms) -> None:
-        """Note the terms of a step. Raises FloatingPointError as `fit` does, within LOOK_EVERY steps."""
+    def add(self, terms: Terms, length: Count) -> None:
+        """Note the terms of a step on so many examples. Raises FloatingPointError as `fit`, within LOOK_EVERY steps."""
         self.block.append({name: value.detach() for name, value in terms.items()})
+        self.lengths.append(length)
         self.steps += 1
         if self.steps == 1:
             self.stack.enter_context(unchecked())
@@ -104,14 +101,40 @@ class Progress:
             f"at the end of epoch {self.state.epoch}: try a smaller lr than {self.lr:g}, or clip=1"
         )
 
-    def means(self) -> dict[str, float | list]:
-        """Every term's mean over the examples of the epoch."""
-        return means(self.seen, self.size, self.batch_size)
+    def note(self, every_step: bool) -> None:
+        """Add the epoch to the history: the mean of every term, or its value at `every_step`; and validation."""
+        for name, values in ((self.values() if every_step else self.means()) | self.validation).items():
+            self.state.history.setdefault(name, []).extend(values)
+
+    def say_stopped(self, every_step: bool) -> None:
+        """Say what Ctrl-C leaves; the steps of the one epoch that runs, if there is no other, go to the history."""
+        done, unit = self.state.epoch, "epochs"
+        if every_step and not done:
+            self.note(every_step)
+            done, unit = len(self.lengths), "steps"
+        of = self.bar.total if every_step else self.epochs
+        print(f"Stopped after {done} of {of} {unit}: the model keeps what it learnt.")
+
+    def means(self) -> dict[str, list]:
+        """Every term's mean over the examples of the epoch, alone in a list."""
+        return {name: [mean] for name, mean in means(self.seen, self.lengths).items()}
+
+    def values(self) -> dict[str, list]:
+        """Every term at every step of the epoch."""
+        left = [fetch(self.block, self.parameters, self.members)[0]] if self.block else []
+        seen = self.seen + left  # if Ctrl-C ended it
+        return {name: torch.cat([terms[name] for terms in seen]).tolist() for name in (seen[0] if seen else {})}
+
+
+def _as_it_is(value: Tensor) -> Tensor:
+    """A term as it is now: a copy of what the next step may change in place, such as a parameter or a part of one."""
+    return value.clone() if value.is_leaf or value._is_view() else value
 
 
 def named(result: Mapping[str, Tensor | float] | Tensor, learns: bool = True) -> Terms:
     """What an objective gave, as named tensors. Raises ValueError without a loss, and, if it `learns`, a gradient."""
-    terms = {"loss": result} if isinstance(result, Tensor) else {k: torch.as_tensor(v) for k, v in result.items()}
+    results = {"loss": result} if isinstance(result, Tensor) else result
+    terms = {name: _as_it_is(torch.as_tensor(value)) for name, value in results.items()}
     if "loss" not in terms:
         raise ValueError(
             f"objective returned {', '.join(terms) or 'nothing'}, expected a result with a term named 'loss'"
@@ -151,11 +174,11 @@ def first_broken(loss: Float[Tensor, "steps *member"]) -> int:
     return 1 + (int(broken.nonzero()[0]) if broken.any() else len(loss) - 1)
 
 
-def means(seen: list[dict[str, Float64[Tensor, "_ ..."]]], size: Count, batch_size: Count) -> dict[str, float | list]:
-    """Every term's mean over the examples of an epoch; the last batch may be smaller."""
-    counts = torch.tensor([min(batch_size, size - start) for start in range(0, size, batch_size)]).double()
+def means(seen: list[dict[str, Float64[Tensor, "_ ..."]]], lengths: list[Count]) -> dict[str, float | list]:
+    """Every term's mean over the examples of an epoch, whose batches had these lengths."""
+    counts = torch.tensor(lengths).double()
     values = {name: torch.cat([terms[name] for terms in seen]) for name in (seen[0] if seen else {})}
     for name, value in values.items():
         if len(value) != len(counts):
-            raise ValueError(f"seen holds {len(value)} steps of {name}, expected {len(counts)} for size and batch_size")
-    return {name: torch.tensordot(counts / size, value, dims=1).tolist() for name, value in values.items()}
+            raise ValueError(f"seen holds {len(value)} steps of {name}, expected as many as lengths, {len(counts)}")
+    return {name: torch.tensordot(counts / counts.sum(), value, dims=1).tolist() for name, value in values.items()}
