@@ -5,6 +5,8 @@ import statistics
 import time
 from collections.abc import Callable
 
+from scipy.stats import binom
+
 
 def agree(measured: dict[str, float], within: float) -> None:
     """Raises AssertionError unless both sides learnt the same: a ratio of times alone would hide that."""
@@ -23,7 +25,8 @@ def compare(
 ) -> dict:
     """Run both in turns, first once each to warm up; the ratio of every round's times, its median and its range.
 
-    `ours_count` says how many of their units of work one call of ours does.
+    "bound" is how bad the median may be with 95 % confidence, by the binomial of how many rounds lie beyond it (for
+    fewer than five rounds, their worst). `ours_count` says how many of their units of work one call of ours does.
     """
     ours(), theirs()
     ratios = []
@@ -32,4 +35,6 @@ def compare(
         times = {first: seconds(first), second: seconds(second)}
         ratio = times[theirs] * ours_count / times[ours]
         ratios.append(1 / ratio if cost else ratio)
-    return {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "n": rounds}
+    worst_last = sorted(ratios, reverse=not cost)
+    bound = worst_last[min(int(binom.ppf(0.95, rounds, 0.5)), rounds - 1)]
+    return {"ratio": statistics.median(ratios), "low": min(ratios), "high": max(ratios), "bound": bound, "n": rounds}

@@ -49,7 +49,7 @@ def test_compare_gives_median_and_range_of_the_ratios(bench, clock):
     calls = []
     ours = workload(clock, [99.0, 2.0, 1.0, 4.0], calls, "ours")
     theirs = workload(clock, [1.0, 6.0, 8.0, 8.0], calls, "theirs")
-    assert bench.side_by_side.compare(ours, theirs, 3) == {"ratio": 3.0, "low": 2.0, "high": 8.0, "n": 3}
+    assert bench.side_by_side.compare(ours, theirs, 3) == {"ratio": 3.0, "low": 2.0, "high": 8.0, "bound": 2.0, "n": 3}
     # Warmed up once each, then in turns, each side first as often as the other.
     assert calls == ["ours", "theirs", "theirs", "ours", "ours", "theirs", "theirs", "ours"]
 
@@ -66,6 +66,7 @@ def test_cost_is_the_inverse_of_the_ratio(bench, clock):
         "ratio": pytest.approx(1 / 3),
         "low": pytest.approx(1 / 8),
         "high": pytest.approx(1 / 2),
+        "bound": pytest.approx(1 / 2),
         "n": 3,
     }
 
