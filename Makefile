@@ -1,5 +1,6 @@
 # Chromae. `make` trains and films; `make help` lists the rest.
 PYTHON ?= python3
+# Made if it is not there; `make VENV=/path/to/another` uses one that is.
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
@@ -23,12 +24,12 @@ FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
 FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
-.PHONY: all help animations notebooks data shapes test nightly compare bench clean
+.PHONY: all help animations notebooks data shapes test test-oldest nightly compare bench clean
 .DELETE_ON_ERROR:
 all: animations
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 animations: $(FILMS)  ## train and film whatever is out of date (this is what plain `make` does)
 
@@ -37,18 +38,24 @@ notebooks: $(READY)  ## publish: run every notebook in place, then renew the num
 		echo "running $$notebook in place"; \
 		TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(EXECUTE) --inplace "$$notebook" && $(STRIP) "$$notebook" || exit 1; \
 	done
-	$(RUN) -m chromae.records.results
+	$(RUN) -m chromae readme
 
 data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what they need, too)
-	$(RUN) -m chromae.datasets.downloads
+	$(RUN) -m chromae data
 
 shapes: $(READY)  ## save 50,000 drawn shapes as PNGs in data/shapes (no notebook needs them; SHAPES=100 saves fewer)
-	$(RUN) -m chromae.datasets.sprites data/shapes $(SHAPES)
+	$(RUN) -m chromae shapes data/shapes $(SHAPES)
 
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m pytest -n logical --maxprocesses 8 --dist loadgroup
+
+test-oldest:  ## the tests with the lowest versions that pyproject.toml allows, in .venv-oldest (downloads gigabytes)
+	$(PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/python tests/oldest.py >.venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pip install --quiet -r requirements.txt -c .venv-oldest/constraints.txt
+	.venv-oldest/bin/python -m pytest -n logical --maxprocesses 8 --dist loadgroup
 
 nightly: $(READY)  ## faults and random arguments by the thousand, into results/faults.json
 	rm -rf build/faults
@@ -56,18 +63,19 @@ nightly: $(READY)  ## faults and random arguments by the thousand, into results/
 	CHROMAE_NIGHTLY=1 $(RUN) tests/tally.py
 
 compare: $(READY)  ## after make: which numbers came out as published, and which did not
-	$(RUN) -m chromae.records.results build/results
+	$(RUN) -m chromae compare build/results
 
 bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
 	$(RUN) bench/run.py
 
 clean:  ## remove what make made, except films, data, .venv, and records and weights of your own runs
 	rm -rf build/*.ipynb build/faults build/images build/results images/frames .pytest_cache .ruff_cache .hypothesis
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Chromae needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12, for example")'
-	$(PYTHON) -m venv $(VENV)
+	@[ -x $(RUN) ] || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Chromae needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12, for example")'
+	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -c 'import pip' 2>/dev/null || $(RUN) -m ensurepip
 	$(RUN) -m pip install --quiet -r requirements.txt
 	@touch $@
 
@@ -91,4 +99,4 @@ $(FILMS_09): build/09_palette_excitation.ipynb
 $(FILMS_10): build/10_pen_plot.ipynb
 
 $(FILMS):
-	$(RUN) -m chromae.figures.frames images/frames/$(basename $(<F))/$(basename $(@F)) $@
+	$(RUN) -m chromae film images/frames/$(basename $(<F))/$(basename $(@F)) $@

@@ -117,6 +117,7 @@ CASES = {
         "circular_correlation": angles, "explained_variance": lambda: (on_card(9, 2), on_card(9)),
         "iwae": lambda: (dense_vae(), rows()[1], losses.bernoulli, 4, 3),
         "active_units": lambda: (dense_vae(), rows()[1]), "colorfulness": lambda: (on_card(2, 3, 4, 4),),
+        "batched": lambda: (lambda part: 2 * part, on_card(5, 1, 4, 4, kind=bytes), 2),
         "embed": lambda: (dense_vae(), on_card(5, 1, 4, 4, kind=bytes), 2),
         "nearest_mse": lambda: (on_card(5, 2, 3), on_card(6, 2, 3), 2),
         "knn": lambda: (*of_labels(20), on_card(4, 3).bfloat16()),

@@ -150,7 +150,14 @@ def test_a_loader_without_a_length_will_do():
 def test_targets_may_be_of_any_size():
     model = nn.Linear(3, 1)
     target = COLORS @ torch.tensor([[10.0], [-20.0], [30.0]]) - 7
-    fit(model, (COLORS, target), lambda m, batch: {"loss": losses.mse(m(batch[0]), batch[1])}, epochs=300, lr=2, schedule=cosine)
+    fit(
+        model,
+        (COLORS, target),
+        lambda m, batch: {"loss": losses.mse(m(batch[0]), batch[1])},
+        epochs=300,
+        lr=2,
+        schedule=cosine,
+    )
     assert losses.mse(model(COLORS), target) < 1
 
 

@@ -4,14 +4,13 @@ import contextlib
 import io
 import os
 import re
-import runpy
 import subprocess
 import sys
 import threading
-import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
+import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 import pytest
@@ -19,6 +18,7 @@ import torch
 from PIL import Image
 
 from chromae import files
+from chromae.__main__ import main
 from chromae.figures import frames, pages
 from chromae.models.color_autoencoder import ColorAutoencoder, color_map
 
@@ -283,9 +283,8 @@ def test_frames_are_filmed_in_the_order_of_their_numbers(tmp_path):
     for number, level in shades.items():
         frames.save(flat(level), folder, number)
     path = frames.film(folder, tmp_path / "film.mp4")
-    raw = ["-f", "rawvideo", "-pix_fmt", "gray", "-"]
-    done = subprocess.run([EXECUTABLE, "-i", path, *raw], capture_output=True, check=True)
-    seen = np.frombuffer(done.stdout, np.uint8).reshape(4, -1).mean(1)
+    seen = iio.imread(path).mean((1, 2, 3))
+    assert len(seen) == 4
     assert (np.diff(seen) > 20).all()
 
 
@@ -353,6 +352,34 @@ def test_film_is_the_same_twice(films, name, tmp_path):
     assert not leftovers(tmp_path)
 
 
+def test_a_preview_is_the_film_in_small(films, tmp_path):
+    """Every second frame, at half the pace, without end, and looking like the film's."""
+    film = films["odd"]
+    path = frames.preview(str(film.path), str(tmp_path / "new" / "preview.webp"), width=101)
+    with Image.open(path) as image:
+        assert (image.format, image.n_frames, image.size, image.info["loop"]) == ("WEBP", COUNT // 2, (101, 76), 0)
+        for number in range(image.n_frames):
+            image.seek(number)
+            image.load()
+            assert image.info["duration"] == round(2000 / 24)
+            wanted = Image.fromarray(film.images[2 * number][:150, :200]).resize((100, 75), Image.Resampling.BOX)
+            shown = np.asarray(image.convert("RGB"))[:75, :100].astype(int)
+            assert np.abs(shown - np.asarray(wanted)).mean() < 6
+    assert not leftovers(tmp_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no film"])
+def test_a_preview_of_no_film_is_one_sentence(tmp_path, content):
+    path, earlier = tmp_path / "film.mp4", tmp_path / "preview.webp"
+    earlier.write_bytes(b"earlier")
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"film\.mp4 could not be read as a film \(.+\)$") as caught:
+        frames.preview(path, earlier)
+    assert "\n" not in str(caught.value)
+    assert earlier.read_bytes() == b"earlier"
+
+
 def test_no_frames_names_the_folder(tmp_path):
     folder = frames.clear(tmp_path / "empty")
     with pytest.raises(FileNotFoundError, match=re.escape(str(folder))):
@@ -380,7 +407,7 @@ def test_a_film_that_cannot_be_made_does_not_end_the_run(tmp_path, no_ffmpeg, ca
     for part in (
         "film.mp4 was not made",
         f"stay in {place}",
-        f"chromae.figures.frames {place} {path}",
+        f"`python -m chromae film {place} {path}`",
         "imageio-ffmpeg",
     ):
         assert part in told
@@ -482,25 +509,22 @@ def test_full_disk_keeps_the_frame_of_an_earlier_run(tmp_path):
 
 
 def command(*arguments: object) -> SimpleNamespace:
-    """What `python -m chromae.figures.frames` prints and returns, without a new process."""
-    out, err, status = io.StringIO(), io.StringIO(), 0
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # the module is imported already
-        patch.setattr(sys, "argv", ["frames", *map(str, arguments)])
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            try:
-                runpy.run_module("chromae.figures.frames", run_name="__main__")
-            except SystemExit as end:
-                status = end.code if isinstance(end.code, int) else 1
-                print(end.code if isinstance(end.code, str) else "", file=err)
+    """What `python -m chromae film` prints and returns, without a new process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = main(["film", *map(str, arguments)])
     return SimpleNamespace(stdout=out.getvalue(), stderr=err.getvalue(), returncode=status)
 
 
-@pytest.mark.parametrize("arguments", [(), ("a folder",), ("a folder", "film.mp4", "12")])
-def test_the_command_says_what_it_wants(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [((), "required: FOLDER, FILM.mp4"), (("a folder",), "required: FILM.mp4"),
+     (("a folder", "film.mp4", "12"), "unrecognized arguments: 12")],
+)  # fmt: skip
+def test_the_command_says_what_it_wants(arguments, wanted):
     done = command(*arguments)
-    assert done.returncode == 2
-    assert f"got {' '.join(arguments) or 'nothing'}, expected a folder of frames and the film" in done.stderr
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(rf"python -m chromae[^\n]*{wanted}; see `[^\n]*\n", done.stderr)
 
 
 def test_the_command_names_a_folder_without_frames(tmp_path):
@@ -542,7 +566,13 @@ def test_command_remakes_an_older_film(few, tmp_path):
     assert b"moov" in atoms(path)
 
 
-def test_filming_does_without_torch():
-    code = "import sys, chromae.figures.frames; print(sorted({'torch', 'chromae.figures.frames'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "['chromae.figures.frames']"
+def test_filming_does_without_torch(few, tmp_path):
+    """The command, too: it would take seconds longer to begin, for every film of many."""
+    code = (
+        "import sys, chromae.__main__ as it; status = it.main(sys.argv[1:]); "
+        "print(status, sorted({'torch', 'chromae.figures.frames'} & set(sys.modules)))"
+    )
+    asked = [sys.executable, "-c", code, "film", few, tmp_path / "film.mp4"]
+    done = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 ['chromae.figures.frames']"
+    assert b"moov" in atoms(tmp_path / "film.mp4")

@@ -8,13 +8,16 @@ import colorsys
 import io
 import math
 import sys
+import types
+import typing
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tally
 import torch
-from fuzz.change import changes, outcome
+from fuzz.change import call, changes, outcome
 from fuzz.good import LEFT_OUT, good, public
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -83,6 +86,26 @@ def test_a_wrong_argument_is_named(name, tmp):
         call()
     finally:
         tally.note(fuzz_calls=tried, fuzz_inside=faults)
+
+
+def kinds(hint: object) -> tuple[object, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) in (types.UnionType, typing.Union) else (hint,)
+
+
+def paths(function) -> dict[str, tuple[object, ...]]:
+    """The arguments that may be paths, and what else they may be."""
+    hints = typing.get_type_hints(getattr(function, "__init__", function) if isinstance(function, type) else function)
+    return {key: kinds(hint) for key, hint in hints.items() if key != "return" and Path in kinds(hint)}
+
+
+@pytest.mark.parametrize("name", [name for name in CALLED if paths(NAMES[name])])
+def test_a_path_may_be_a_word(name, tmp):
+    """Every argument that is a path for one function is one for all, and may be written as a string."""
+    asked = paths(NAMES[name])
+    assert all(str in others for others in asked.values())
+    usual = good(name, NAMES[name], tmp)
+    with redirect_stdout(io.StringIO()):
+        call(name, NAMES[name], usual | {key: str(usual[key]) for key in asked if isinstance(usual[key], Path)})
 
 
 def in_both(function, *arguments, **named):

@@ -4,14 +4,13 @@ import json
 import math
 import os
 import re
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 from chromae import files, settings
+from chromae.__main__ import main
 from chromae.records import results
 
 README = settings.ROOT / "README.md"
@@ -223,14 +222,11 @@ def test_the_command_fails_if_a_number_differs_for_no_reason(pair, published, mo
     repository.mkdir()
     (repository / "results").symlink_to(published)
     monkeypatch.setattr(settings, "ROOT", repository)
-    monkeypatch.setattr(sys, "argv", ["results", str(published / "again")])
-    if status:
-        with pytest.raises(SystemExit) as ended:
-            runpy.run_path(results.__file__, run_name="__main__")
-        assert re.fullmatch(r"numbers that differ on the same [^\n]*: 1, so the code changed", str(ended.value))
-    else:
-        runpy.run_path(results.__file__, run_name="__main__")
-    assert capsys.readouterr().out.startswith("01_topic: ")
+    assert main(["compare", str(published / "again")]) == status
+    printed = capsys.readouterr()
+    told = r"numbers that differ on the same [^\n]*: 1, so the code changed\n" if status else ""
+    assert re.fullmatch(told, printed.err)
+    assert printed.out.startswith("01_topic: ")
 
 
 def test_compare_wants_results(published, tmp_path):

@@ -15,7 +15,18 @@ import torch
 from chromae.arguments.kinds import Device, Seed
 
 PRESETS = ("fast", "standard", "full")
-ROOT = Path(__file__).resolve().parents[2]
+
+
+def _root() -> Path:
+    """The clone that the package lies in, or, if it is installed elsewhere, the folder in which Python was started.
+
+    A clone has pyproject.toml and notebooks/ beside src/; site-packages have neither, and are no place for results.
+    """
+    clone = Path(__file__).resolve().parents[2]
+    return clone if (clone / "pyproject.toml").is_file() and (clone / "notebooks").is_dir() else Path.cwd()
+
+
+ROOT = _root()  # below which data, results and what a run by hand makes have their folders
 
 Value = TypeVar("Value")
 
@@ -165,9 +176,9 @@ def folders(notebook: str) -> Folders:
     return made
 
 
-def of_preset(folder: Path) -> Path:
+def of_preset(folder: str | Path) -> Path:
     """The folder of the current preset in this one: itself for "standard", so that weights of others do not mix in."""
-    return folder if preset() == "standard" else folder / preset()
+    return Path(folder) if preset() == "standard" else Path(folder) / preset()
 
 
 @functools.cache
@@ -185,8 +196,9 @@ def find(path: str | Path) -> Path:
     return path
 
 
-def left_by_hand(path: Path) -> Path | None:
+def left_by_hand(path: str | Path) -> Path | None:
     """Where a run by hand leaves the record or the weights that are published at `path`; None if nothing is there."""
+    path = Path(path)
     if path.is_relative_to(ROOT / "results"):
         left = ROOT / "build" / path.relative_to(ROOT / "results")
         return left if left.exists() else None

@@ -4,12 +4,11 @@ import contextlib
 import os
 import random
 import resource
-import runpy
 import shutil
 import sys
 import time
 import traceback
-import warnings
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from faults.contents import content
 from faults.jobs import fetch, noise, note, replacing, slow_disk, small_set
 
 from chromae import files, pens, settings, training
+from chromae.__main__ import _readme
 from chromae.datasets import sprites
 from chromae.figures import frames, plots
 from chromae.models.color_autoencoder import ColorAutoencoder
@@ -80,11 +80,9 @@ def write_clip(folder: Path, which: int) -> None:
 
 
 def write_readme(folder: Path, which: int) -> None:
-    """`python -m chromae.records.results` in `folder`."""
-    settings.ROOT, sys.argv = folder, ["results"]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the module is imported already
-        runpy.run_module("chromae.records.results", run_name="__main__")
+    """`python -m chromae readme` in `folder`, but errors come out as they are."""
+    settings.ROOT = folder
+    _readme(Namespace())
 
 
 def write_figure(folder: Path, which: int) -> None:

@@ -38,6 +38,7 @@ LEFT_OUT = {
     "training.distributed.sum_gradients": "needs a group of processes",
     "training.distributed.all_agree": "needs a group of processes",
     "excitation.efficientnet_lite0": "takes no argument, and seconds",
+    "excitation.feature_extractor": "makes that network, too",
     "excitation.googlenet": "takes no argument, and a download",
     "excitation.efficientnet_lite0_weights": "takes one network, and seconds",
 }
@@ -176,6 +177,12 @@ def film_frames(tmp: Path) -> Path:
     return tmp / "clip"
 
 
+def clip(path: Path) -> None:
+    from chromae.figures import frames
+
+    frames.encode(film_frames(path.parent), path)
+
+
 def write_results(tmp: Path) -> Path:
     if not (tmp / "published" / "01_x.json").exists():
         metrics = {"mse": results.metric(0.5, "")}
@@ -265,6 +272,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "figures.frames.settle": lambda tmp: {"folder": film_frames(tmp)},
     "figures.frames.film": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
     "figures.frames.encode": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
+    "figures.frames.preview": lambda tmp: {"film": file(tmp, "seen.mp4", clip), "path": tmp / "preview.webp"},
     "losses.reconstruction": lambda tmp: {"model": Tiny(), "batch": rand(4, 6)},
     "losses.reconstruction_and_triplet": lambda tmp: {"model": ColorAutoencoder(), "batch": rand(4, 3, 3)},
     "metrics.iwae": lambda tmp: {
@@ -276,6 +284,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     },
     "metrics.active_units": lambda tmp: {"model": Tiny(), "x": rand(4, 6)},
     "metrics.psnr": lambda tmp: {"mse": 0.1},
+    "metrics.batched": lambda tmp: {"function": lambda part: 2 * part, "data": rand(4, 6)},
     "metrics.embed": lambda tmp: {"model": Tiny(), "images": rand(4, 6)},
     "metrics.nearest_mse": lambda tmp: {"images": rand(4, 6), "others": rand(5, 6)},
     "metrics.pca_errors": lambda tmp: {"train": rand(6, 4), "test": rand(5, 4), "sizes": [0, 2], "rows": 4},
@@ -383,6 +392,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "training.progress.first_broken": lambda tmp: {"loss": torch.tensor([0.5, torch.inf])},
     "training.progress.means": lambda tmp: {"seen": [{"loss": rand(2).double()}], "lengths": [4, 2]},
     "records.results.metric": lambda tmp: {"values": [0.5, 0.7], "unit": "nats"},
+    "records.results.spread": lambda tmp: {"values": [0.5, 0.7], "form": ".2f"},
     "records.results.write": lambda tmp: {
         "folder": tmp / "made",
         "notebook": "01_x",
@@ -398,6 +408,8 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "folder": write_results(tmp),
     },
     "records.results.compare": lambda tmp: {"folder": write_results(tmp), "published": write_results(tmp)},
+    "notebook.begin": lambda tmp: {"name": "01_x", "data": "none"},
+    "notebook.video": lambda tmp: {"films": tmp / "x.mp4", "text": "a film"},
     "settings.pick": lambda tmp: {"fast": 1, "standard": 2, "full": 3},
     "settings.folders": lambda tmp: {"notebook": "01_x"},
     "settings.mixed_precision": lambda tmp: {"device": "cpu", "bf16": True},
@@ -432,6 +444,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "records.study.column": lambda tmp: {"records": records(), "key": "mse"},
     "records.study.metric": lambda tmp: {"records": records(), "key": "mse", "unit": "nats"},
     "records.study.select": lambda tmp: {"records": records(), "arguments": {"width": 1}},
+    "records.study.spread": lambda tmp: {"records": records(), "key": "mse", "form": ".2f"},
     "records.study.origin": lambda tmp: {"records": records()},
     "training.cosine": lambda tmp: {"progress": 0.3},
     "training.one_cycle": lambda tmp: {"progress": 0.5},
@@ -449,6 +462,20 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "datasets.augment.blurred": lambda tmp: {"reach": 2},
     "datasets.augment.views": lambda tmp: {"blur": 1.0},
     "datasets.pairs.pair": lambda tmp: {"views": (pairs.rotate, pairs.recolor), "size": 16},
+    "__main__.main": lambda tmp: {"arguments": ["film", str(film_frames(tmp)), str(tmp / "again.mp4")]},
+    "figures.frames.film_again": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "again.mp4"},
+    "datasets.folder": lambda tmp: {"path": film_frames(tmp)},
+    "records.recipes.describe": lambda tmp: {"made": functools.partial(ColorAutoencoder, latent=3)},
+    "records.recipes.make": lambda tmp: {
+        "recipe": {"call": "models.color_autoencoder.ColorAutoencoder", "with": {"latent": 3}}
+    },
+    "records.weights.pretrained": lambda tmp: {
+        "name": file(
+            tmp,
+            "whole.safetensors",
+            lambda path: weights.save(ColorAutoencoder(), path, functools.partial(ColorAutoencoder)),
+        )
+    },
     "records.weights.save": lambda tmp: {"model": ColorAutoencoder(), "path": tmp / "saved.safetensors"},
     "records.weights.load": lambda tmp: {
         "model": ColorAutoencoder(),

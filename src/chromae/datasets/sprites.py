@@ -1,12 +1,11 @@
 """Single shapes on plain grounds: their true factors, and their pictures drawn from signed distances.
 
-`python -m chromae.datasets.sprites FOLDER COUNT` saves them as PNGs.
+`python -m chromae shapes FOLDER COUNT` saves them as PNGs.
 """
 
 import hashlib
 import math
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -230,11 +229,3 @@ def _check_ranges(kinds: Sequence[str], radius: Sequence[float], background: Seq
         raise ValueError(f"background is {background}, expected (darkest, lightest) grey in [0, 1]")
     if hues is not None and hues < 1:
         raise ValueError(f"hues is {hues}, expected 1 or more, or None for any")
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3 or not sys.argv[2].isdecimal() or int(sys.argv[2]) == 0:
-        told = f"got {' '.join(sys.argv[1:]) or 'nothing'}, expected a folder and how many shapes to save in it"
-        print(told, file=sys.stderr)
-        sys.exit(2)
-    save(factors(int(sys.argv[2]), Generator().manual_seed(0)), Path(sys.argv[1]))

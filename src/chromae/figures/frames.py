@@ -1,26 +1,27 @@
-"""Images → PNG frames → MP4.
+"""Images → PNG frames → MP4 → a preview.
 
-`python -m chromae.figures.frames FOLDER FILM.mp4` films a folder of frames, at the rate at which it was filmed before;
-a film newer than its frames is kept.
+`python -m chromae film FOLDER FILM.mp4` films a folder of frames, at the rate at which it was filmed before; a film
+newer than its frames is kept.
 """
 
 import contextlib
+import itertools
 import os
 import re
 import secrets
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from chromae import files
-from chromae.arguments.kinds import Natural
+from chromae.arguments.kinds import Count, Natural
 
 FPS = 24
 BEFORE = "-before"  # so ends the hidden name of a folder that gives way to a run's
@@ -113,6 +114,21 @@ def film(folder: str | Path, path: str | Path, fps: int = FPS) -> Path:
     return Path(path)
 
 
+def film_again(folder: str | Path, path: str | Path) -> bool:
+    """Film a folder as it was filmed before; False, and nothing is done, for a film that is newer than its frames.
+
+    That film is then as new as now. Raises as `encode`.
+    """
+    folder, path = Path(folder), Path(path)
+    newest = max((frame.stat().st_mtime for frame in folder.glob("*.png")), default=0)
+    if path.exists() and newest <= path.stat().st_mtime:
+        path.touch()
+        return False
+    noted = (folder / "fps").read_text().strip() if (folder / "fps").exists() else ""
+    encode(folder, path, int(noted) if noted.isdecimal() and int(noted) else FPS)
+    return True
+
+
 def encode(folder: str | Path, path: str | Path, fps: int = FPS) -> None:
     """As `film`, but the folder stays where it is, and RuntimeError, in one sentence, says why there is no film."""
     folder, path = Path(folder), Path(path)
@@ -144,9 +160,30 @@ def encode(folder: str | Path, path: str | Path, fps: int = FPS) -> None:
     stay = run[0] if run else folder
     raise RuntimeError(
         f"{path.name} was not made, its {len(frames)} frames stay in {stay}: with a working ffmpeg "
-        f"(`pip install imageio-ffmpeg` brings one), `python -m chromae.figures.frames {stay} {path}` films them "
+        f"(`pip install imageio-ffmpeg` brings one), `python -m chromae film {stay} {path}` films them "
         f"({'; '.join(failed) or 'there is no ffmpeg'})"
     )
+
+
+def preview(film: str | Path, path: str | Path, width: Count = 320, every: Count = 2) -> Path:
+    """Make an animated WebP of a film, for pages that play no films: every so many frames, scaled to this width.
+
+    It lasts as long as the film, and starts again at its end. Returns its path.
+    Raises ValueError for a film that cannot be read.
+    """
+    try:
+        seconds = every / iio.immeta(film)["fps"]
+        shown = [_narrowed(image, width) for image in itertools.islice(iio.imiter(film), 0, None, every)]
+    except Exception as error:  # imageio has many, for files that are missing, broken or no film
+        raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
+    with files.replacing(path) as part:
+        iio.imwrite(part, np.stack(shown), plugin="pillow", extension=".webp", duration=round(1000 * seconds), loop=0)
+    return Path(path)
+
+
+def _narrowed(image: UInt8[np.ndarray, "height width 3"], width: int) -> UInt8[np.ndarray, "low narrow 3"]:
+    size = width, max(1, round(width * image.shape[0] / image.shape[1]))
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
 def _beside(folder: Path, end: str = "") -> Path:
@@ -226,27 +263,3 @@ def _pipe(frames: list[Path], fps: int, path: Path, ffmpeg: str) -> None:
         said = " ".join(log.read().decode(errors="replace").split())
     if status:
         raise RuntimeError(f"ended with status {status}, {said or 'it gave no reason'}")
-
-
-def _main(arguments: list[str]) -> None:
-    if len(arguments) != 2:
-        print(
-            f"got {' '.join(arguments) or 'nothing'}, expected a folder of frames and the film to make of it",
-            file=sys.stderr,
-        )
-        sys.exit(2)
-    source, target = map(Path, arguments)
-    newest = max((frame.stat().st_mtime for frame in source.glob("*.png")), default=0)
-    if target.exists() and newest <= target.stat().st_mtime:
-        target.touch()
-        return
-    try:
-        noted = (source / "fps").read_text().strip() if (source / "fps").exists() else ""
-        encode(source, target, int(noted) if noted.isdecimal() and int(noted) else FPS)
-    except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(str(error))
-    print(target)
-
-
-if __name__ == "__main__":
-    _main(sys.argv[1:])

@@ -1,13 +1,12 @@
 """One palette, one ink, one font for figures and films."""
 
 import functools
+import sys
 from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
-from cycler import cycler
-from IPython import get_ipython
-from matplotlib_inline.backend_inline import set_matplotlib_formats
+from matplotlib import cycler
 from PIL import ImageColor, ImageFont
 
 from chromae.arguments.kinds import Count
@@ -28,7 +27,10 @@ def use(quality: Count = 70) -> None:
 
     In a notebook, figures are kept as JPEG of this quality: colour gradients in a third of PNG's room.
     """
-    if get_ipython() is not None:
+    ipython = sys.modules.get("IPython")  # which a notebook has imported; a script may not have it at all
+    if ipython is not None and ipython.get_ipython() is not None:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+
         set_matplotlib_formats("jpeg", bbox_inches="tight", pil_kwargs={"quality": quality})
     plt.rcParams.update(
         {

@@ -7,7 +7,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from chromae.arguments import gave
-from chromae.arguments.kinds import Count
+from chromae.arguments.kinds import Count, Natural
 from chromae.arguments.networks import Decoder
 from chromae.latents import unit_square
 from chromae.models import dense
@@ -17,19 +17,22 @@ class ColorAutoencoder(nn.Module):
     """RGB in [0, 1] → `latent` numbers in (0, 1) → RGB in (0, 1).
 
     With no hidden layer it is two affine maps, each followed by a sigmoid, 17 parameters in all (after
-    https://github.com/GuilhermeFreire/ColorAE). `hidden` gives the widths of SiLU layers between.
+    https://github.com/GuilhermeFreire/ColorAE). `hidden` gives the widths of SiLU layers between, `extra_outputs` how
+    many numbers the encoder gives after the code, which `encode` leaves to an objective (a code's width, say).
     """
 
-    def __init__(self, latent: Count = 2, hidden: Sequence[Count] = ()):
+    def __init__(self, latent: Count = 2, hidden: Sequence[Count] = (), extra_outputs: Natural = 0):
         super().__init__()
-        self.encoder = _mlp([3, *hidden, latent])
+        self.kept = latent if extra_outputs else None  # None: all, for a slice takes time that tiny models feel
+        self.encoder = _mlp([3, *hidden, latent + extra_outputs])
         self.decoder = _mlp([latent, *reversed(hidden), 3])
 
     def encode(self, rgb: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n latent"]:
         """Latents in (0, 1). Raises ValueError if the last axis is not RGB."""
         if rgb.shape[-1] != 3:
             raise ValueError(f"rgb has shape {tuple(rgb.shape)}, expected (…, 3)")
-        return torch.sigmoid(self.encoder(rgb))
+        codes = torch.sigmoid(self.encoder(rgb))
+        return codes if self.kept is None else codes[..., : self.kept]
 
     def decode(self, latents: Float[Tensor, "*n latent"]) -> Float[Tensor, "*n 3"]:
         """RGB in (0, 1)."""

@@ -1,13 +1,12 @@
 """results/NN_topic.json: the numbers a run publishes, README, which shows them, and whether a run made them again.
 
-`python -m chromae.records.results` renews the numbers in README; `python -m chromae.records.results FOLDER` compares a
-folder of results with the published ones.
+`python -m chromae readme` renews the numbers in README; `python -m chromae compare FOLDER` compares a folder of
+results with the published ones.
 """
 
 import json
 import platform
 import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +28,19 @@ def metric(values: float | Sequence[float] | np.ndarray | torch.Tensor, unit: st
         raise ValueError("values is empty, expected one or more")
     spread = values.std(ddof=1).item() if len(values) > 1 else 0.0
     return {"value": values.mean().item(), "spread": spread, "n": len(values), "unit": unit}
+
+
+def spread(values: Sequence[float] | np.ndarray | torch.Tensor, form: str) -> str:
+    """The mean of some values ± their standard deviation (n − 1), each in this format, such as ".4f"; of one, itself.
+
+    A width, such as that of "8.2f", is that of the mean. Raises ValueError for what is no format of a number.
+    """
+    found = metric(values, "")
+    try:
+        mean, deviation = format(found["value"], form), format(found["spread"], form).strip()
+    except ValueError as error:
+        raise ValueError(f"form is {form!r}, expected a format of a number such as '.4f'") from error
+    return f"{mean} ± {deviation}" if found["n"] > 1 else mean
 
 
 def versions() -> dict[str, str]:
@@ -138,19 +150,3 @@ def compare(folder: str | Path, published: str | Path) -> tuple[list[str], int]:
     if unsaid:
         lines.append(f"{unsaid} of {len(records)} records were made before their code was noted")
     return lines, unexplained
-
-
-if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        try:
-            lines, unexplained = compare(sys.argv[1], settings.ROOT / "results")
-        except (FileNotFoundError, ValueError) as error:
-            sys.exit(str(error))
-        print(*lines, sep="\n")
-        if unexplained:
-            sys.exit(f"numbers that differ on the same preset, device and torch: {unexplained}, so the code changed")
-    else:
-        readme = settings.ROOT / "README.md"
-        filled = fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
-        with files.replacing(readme) as part:
-            part.write_text(filled, encoding="utf-8")

@@ -1,0 +1,114 @@
+"""What Chromae does from a shell: `python -m chromae --help` lists it."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+# Every command imports what it needs when it runs: filming does without torch.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command, by default what the shell gives; returns the exit status.
+
+    0: done. 1: it could not be done, and a sentence said why. 2: the arguments are not those of a command.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as end:  # after --help, or a sentence on what was wrong
+        return end.code
+    try:
+        return options.run(options) or 0
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        print(error.args[0] if isinstance(error, KeyError) else error, file=sys.stderr)
+        return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser("python -m chromae", description="Chromae, a lab for colour and representation learning.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(run: Callable, about: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(run.__name__[1:], help=about, description=f"{about[0].upper()}{about[1:]}.")
+        added.set_defaults(run=run)
+        return added
+
+    command(_data, "fetch MNIST and CIFAR-10 into data/, or the folder that CHROMAE_DATA names")
+    film = command(_film, "film a folder of frames, at the rate of before; a film newer than its frames is kept")
+    film.add_argument("frames", metavar="FOLDER", help="PNGs, filmed in the order of their numbers")
+    film.add_argument("film", metavar="FILM.mp4", help="the film to make of them")
+    shapes = command(_shapes, "save drawn shapes as PNGs, with their true factors")
+    shapes.add_argument("folder", metavar="FOLDER", help="where to")
+    shapes.add_argument("count", metavar="COUNT", type=_count, help="how many, 1 or more")
+    compare = command(_compare, "which numbers of a run came out as published, and which did not")
+    about = "results of a run, by default build/results, where `make` leaves them"
+    compare.add_argument("folder", metavar="FOLDER", nargs="?", help=about)
+    command(_readme, "renew the numbers in README.md from results/")
+    command(_env, "what to paste into a report: versions, device, folders")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of shapes, expected 1 or more")
+    return int(text)
+
+
+def _data(options: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from chromae.datasets import downloads
+
+    for name in tqdm(downloads.SOURCES, desc="data", unit="set"):
+        downloads.load(name)
+
+
+def _film(options: argparse.Namespace) -> None:
+    from chromae.figures import frames
+
+    if frames.film_again(options.frames, options.film):
+        print(options.film)
+
+
+def _shapes(options: argparse.Namespace) -> None:
+    from torch import Generator
+
+    from chromae.datasets import sprites
+
+    sprites.save(sprites.factors(options.count, Generator().manual_seed(0)), options.folder)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from chromae import settings
+    from chromae.records import results
+
+    lines, unexplained = results.compare(options.folder or settings.ROOT / "build/results", settings.ROOT / "results")
+    print(*lines, sep="\n")
+    if unexplained:
+        told = f"numbers that differ on the same preset, device and torch: {unexplained}, so the code changed"
+        print(told, file=sys.stderr)
+    return 1 if unexplained else 0
+
+
+def _readme(options: argparse.Namespace) -> None:
+    from chromae import files, settings
+    from chromae.records import results
+
+    readme = settings.ROOT / "README.md"
+    filled = results.fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
+    with files.replacing(readme) as part:
+        part.write_text(filled, encoding="utf-8")
+
+
+def _env(options: argparse.Namespace) -> None:
+    from chromae.records import environment
+
+    print(*environment.report(), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
