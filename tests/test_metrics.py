@@ -154,6 +154,35 @@ def test_embed_reads_bytes_as_parts_of_255_a_few_rows_at_a_time():
     assert torch.equal(metrics.embed(Halves(), images, rows=4), images.flatten(1) / 255 / 2)
 
 
+@pytest.mark.parametrize("n", [0, 1, 4, 9])
+def test_batched_is_what_the_function_makes_of_everything_at_once(n):
+    """A few rows at a time, bytes as parts of 255, and nothing to go backward through."""
+    images = torch.randint(256, (n, 2, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    scale, lengths = torch.tensor(3.0, requires_grad=True), []
+
+    def function(part):
+        lengths.append(len(part))
+        return scale * part.sum(2)
+
+    made = metrics.batched(function, images, rows=4)
+    assert torch.equal(made, (scale * (images / 255).sum(2)).detach())
+    assert not made.requires_grad
+    assert lengths == {0: [0], 1: [1], 4: [4], 9: [4, 4, 1]}[n]
+
+
+def test_batched_gives_a_function_the_same_rows_of_several_tensors():
+    images, labels = torch.rand(7, 3), torch.arange(7)
+    made = metrics.batched(lambda batch: batch[0] * batch[1][:, None], (images, labels), rows=3)
+    assert torch.equal(made, images * labels[:, None])
+
+
+def test_batched_says_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"data holds tensors of \[3, 4\] examples, expected tensors of one length"):
+        metrics.batched(lambda batch: batch[0], (torch.rand(3), torch.rand(4)))
+    with pytest.raises(ValueError, match=r"function gave a tensor of float32 of shape \(\), expected "):
+        metrics.batched(torch.sum, torch.rand(4, 2))
+
+
 def test_embed_takes_floats_as_they_are():
     images = torch.rand(11, 1, 1, 2, generator=torch.Generator().manual_seed(0))
     assert torch.equal(metrics.embed(Halves(), images, rows=4), images.flatten(1) / 2)

@@ -1,5 +1,6 @@
 """The notebooks run from a bare clone, and are committed as a reader should find them."""
 
+import ast
 import json
 import re
 from itertools import pairwise
@@ -8,6 +9,7 @@ import nbformat
 import pytest
 from conftest import execute
 
+from chromae import notebook as plumbing
 from chromae.settings import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -52,6 +54,37 @@ def test_is_committed_executed_in_order_without_noise(path):
     assert path.stat().st_size < 2_000_000
     text = re.sub(r'"image/png": "[^"]*"', "", path.read_text())
     assert not re.search(r"/(home|root|Users|tmp|work)/", text)
+
+
+@EACH
+def test_opens_with_imports_and_then_a_few_knobs(path):
+    """No plumbing: what all notebooks begin and end with is in the package."""
+    imports, knobs, *_, last = (ast.parse(cell.source).body for cell in code_cells(nbformat.read(path, as_version=4)))
+    others = [ast.unparse(line) for line in imports if not isinstance(line, ast.Import | ast.ImportFrom)]
+    assert others == ["if importlib.util.find_spec('chromae') is None:\n    sys.path += ['../src', 'src']"]
+    (begins,) = [line for line in knobs if isinstance(line, ast.Assign) and "notebook.begin" in ast.unparse(line)]
+    assert (ast.unparse(begins.targets[0]), begins.value.args[0].value) == ("here", path.stem)
+    names = [target.id for line in knobs if isinstance(line, ast.Assign) for target in line.targets[:1]
+             if isinstance(target, ast.Name) and target.id.isupper()]  # fmt: skip
+    assert len(set(names)) <= 8
+    assert ast.unparse(last[-1]).startswith("here.publish(")
+
+
+@EACH
+def test_no_function_reads_here(path):
+    """A study's record would note the code of all that `here` is made by, that of figures too, as that of its run."""
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        for function in ast.walk(ast.parse(cell.source)):
+            if isinstance(function, ast.FunctionDef | ast.Lambda):
+                assert "here" not in {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+
+
+@EACH
+def test_prints_the_numbers_that_are_published(path):
+    published = json.loads((ROOT / "results" / f"{path.stem}.json").read_text())
+    (output,) = code_cells(nbformat.read(path, as_version=4))[-1].outputs
+    last = f"{published['seconds']} seconds, preset {published['preset']}, {published['device']}"
+    assert output.text == f"{plumbing._table(published['metrics'])}\n{last}\n"
 
 
 @EACH

@@ -153,6 +153,29 @@ def test_metric_where_and_origin_describe_records(tmp_path):
     assert study.origin(records).startswith("4 runs, preset standard, 0 seconds each on ")
 
 
+def test_origin_finds_records_at_any_depth(tmp_path):
+    records = study.run(square, CASES, [0, 2], tmp_path, jobs=1)
+    nested = {("a", 1): records[:1], "b": {"c": [records[1:3]], "d": records[3]}, "none": []}
+    assert study.origin(nested) == study.origin(records)
+    for empty in ([], {"a": []}):
+        with pytest.raises(ValueError, match="records is empty, expected one or more"):
+            study.origin(empty)
+    with pytest.raises(ValueError, match="records holds int 7, expected what `run` gives, in lists and dictionaries"):
+        study.origin({"a": [*records, 7]})
+
+
+def test_spread_is_the_mean_and_the_standard_deviation_as_print_shows_them(tmp_path):
+    records = study.run(square, CASES, [0, 1], tmp_path, jobs=1)
+    values = study.column(records, "square")
+    assert study.spread(records, "square", ".4f") == f"{values.mean():.4f} ± {values.std(ddof=1):.4f}"
+    assert study.spread(records, "square", "8.2f") == f"{values.mean():8.2f} ± {values.std(ddof=1):.2f}"
+    assert study.spread(records[:1], "square", ".1f") == "4.0"  # one run has no spread
+    with pytest.raises(ValueError, match="form is 'words', expected a format of a number such as"):
+        study.spread(records, "square", "words")
+    with pytest.raises(ValueError, match="key is 'cube', expected one of square"):
+        study.spread(records, "cube", ".4f")
+
+
 def test_names_tell_the_arguments():
     assert study.name({"latent": 2, "hidden": [500, 500], "beta": 0.5}) == "beta=0.5_hidden=500x500_latent=2"
     assert "/" not in study.name({"path": "a/b c"})

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, Real, UInt8
+from jaxtyping import Float, Int, Real, Shaped, UInt8
 from torch import Tensor
 
 from chromae import settings
@@ -13,7 +13,7 @@ from chromae.arguments import gave
 from chromae.arguments.kinds import Count, Natural, Positive, Size
 from chromae.arguments.networks import Encoder, Variational
 from chromae.arguments.precision import check_finite, check_some, full, in_float32
-from chromae.datasets.rows import take
+from chromae.datasets.rows import Batch, length, take
 
 
 def circular_correlation(alpha: Float[Tensor, " n"], beta: Float[Tensor, " n"]) -> float:
@@ -119,13 +119,26 @@ def colorfulness(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, " n
 
 
 @torch.no_grad()
+def batched(function: Callable[[Batch], Tensor], data: Batch, rows: Count = 1000) -> Shaped[Tensor, "_n *_shape"]:
+    """What `function` makes of data, `rows` examples at a time, put together: without gradients, in little memory.
+
+    `data` is a tensor, or a tuple of equally long ones, and the function gets the same rows of each; bytes are given
+    to it as value / 255. Raises ValueError for tensors of several lengths, and for a function that gives no rows.
+    """
+    lengths = {length(tensor) for tensor in (data if isinstance(data, tuple) else (data,))}
+    if len(lengths) != 1:
+        raise ValueError(f"data holds tensors of {sorted(lengths)} examples, expected tensors of one length")
+    starts = range(0, max(1, *lengths), rows)  # of no examples there is one part
+    parts = (take(data, slice(start, start + rows)) for start in starts)
+    return torch.cat([gave("function", function(part), Shaped[Tensor, "_ ..."]) for part in parts])
+
+
+@torch.no_grad()
 def embed(
     model: Encoder, images: UInt8[Tensor, "n *shape"] | Float[Tensor, "n *shape"], rows: Count = 1000
 ) -> Float[Tensor, "n *code"]:
     """The codes of images, 8-bit ones or floats in [0, 1], `rows` at a time: what `model.encode` makes of them."""
-    parts = images.split(rows)
-    codes = Float[Tensor, "_ *code"]
-    return torch.cat([gave("model.encode", model.encode(take(part, slice(None))), codes) for part in parts])
+    return batched(lambda part: gave("model.encode", model.encode(part), Float[Tensor, "_ *code"]), images, rows)
 
 
 @torch.no_grad()

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from chromae import settings
 from chromae.arguments.kinds import Count, Seed
+from chromae.arguments.sentences import came
 from chromae.records import fingerprint, results, weights
 
 Plain = str | float | bool | list | tuple | dict | None
@@ -46,12 +47,13 @@ def run(
 
     A record in `folder` holds arguments, metrics, preset, device, seconds, versions and a fingerprint of the code,
     under a name made of the arguments, and of the preset unless that is "standard". A run that has one, there or where
-    `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. If other
-    code made it, a line says so. A broken one is moved aside, and run anew. What a run by hand left in build/ is taken
-    to where records are published, with its weights, if this code made it and they still are those that it saved.
-    Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an accelerator; inside
-    `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back and are written
-    here, so a cluster needs no common disk. An interrupt goes on to the caller: runs in flight leave no record.
+    `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. The
+    name alone decides: if other code made it, a line says so. A broken one is moved aside, and run anew. What a run by
+    hand left in build/ is taken to where records are published, with its weights, if this code made it and they still
+    are those that it saved. Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an
+    accelerator; inside `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back
+    and are written here, so a cluster needs no common disk. An interrupt goes on to the caller: runs in flight leave no
+    record.
 
     Raises ValueError for arguments that JSON cannot hold, two cases under one name, or a file that is no record of its
     name's run.
@@ -114,19 +116,41 @@ def metric(records: Sequence[Record], key: str, unit: str, sign: int = 1) -> dic
     return results.metric(sign * column(records, key), unit) | _made(records)
 
 
+def spread(records: Sequence[Record], key: str, form: str) -> str:
+    """One of the numbers of these records, for print: `results.spread` of what `column` gives."""
+    if not records:
+        raise ValueError("records is empty, expected one or more")
+    return results.spread(column(records, key), form)
+
+
 def select(records: Sequence[Record], **arguments: Plain) -> list[Record]:
     """The records with these arguments."""
     return [record for record in records if record["arguments"].items() >= arguments.items()]
 
 
-def origin(records: Sequence[Record]) -> str:
-    """Where these records come from, for a caption: "9 runs, preset standard, 4 minutes each on CPU (…)"."""
-    if not records:
+def origin(records: Sequence | Mapping) -> str:
+    """Where these records come from, for a caption: "9 runs, preset standard, 4 minutes each on CPU (…)".
+
+    They may lie in lists, and as values in dictionaries, at any depth. Raises ValueError if there is none.
+    """
+    found = list(_all(records))
+    if not found:
         raise ValueError("records is empty, expected one or more")
-    minutes = sum(record["seconds"] for record in records) / len(records) / 60
+    minutes = sum(record["seconds"] for record in found) / len(found) / 60
     each = f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
-    made = _made(records)
-    return f"{len(records)} runs, preset {made['preset']}, {each} each on {made['device']}"
+    made = _made(found)
+    return f"{len(found)} runs, preset {made['preset']}, {each} each on {made['device']}"
+
+
+def _all(records: object) -> Iterator[Record]:
+    """The records in lists and dictionaries of them, in order."""
+    if isinstance(records, dict) and _of_a_run(records):
+        yield records
+    elif isinstance(records, Mapping | list | tuple):
+        for one in records.values() if isinstance(records, Mapping) else records:
+            yield from _all(one)
+    else:
+        raise ValueError(f"records holds {came(records)}, expected what `run` gives, in lists and dictionaries")
 
 
 def _made(records: Sequence[Record]) -> dict[str, str]:

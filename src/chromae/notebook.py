@@ -1,0 +1,90 @@
+"""A notebook's first line and its last, and what shows its films."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import torch
+from beartype.vale import Is
+
+from chromae import settings
+from chromae.arguments.kinds import Count, Device
+from chromae.figures import style
+from chromae.records import results
+
+
+def _of_a_metric(entry: dict) -> bool:
+    return {"value", "spread", "n", "unit"} <= entry.keys()
+
+
+Metric = Annotated[dict, Is[_of_a_metric]]
+
+
+class Here(NamedTuple):
+    """Where and on what a notebook runs.
+
+    A function that `study.run` runs should not read it, but names such as DEVICE that a cell gives its parts: the
+    record of a run notes the code of all that the function reads, and this would be the code of figures as well.
+    """
+
+    name: str  # of the notebook: "03_digits_autoencoder"
+    preset: str  # "fast", "standard" or "full"
+    device: torch.device
+    folders: settings.Folders  # where it writes: images, films, frames, results, studies, weights
+    data: str  # what its numbers are about, and the preset: "MNIST, 10,000 test digits, preset standard"
+    caption: str  # the same, and the device's name: what stands below a figure
+    started: float  # on the clock of `time.perf_counter`
+
+    def publish(self, metrics: Mapping[str, Metric]) -> None:
+        """A notebook's last line: write its numbers to its results file, and print them, and how long it took.
+
+        `metrics` maps names to what `results.metric` and `study.metric` give. Raises ValueError if there is none.
+        """
+        if not metrics:
+            raise ValueError("metrics is empty, expected one number or more")
+        seconds = time.perf_counter() - self.started
+        results.write(
+            self.folders.results, self.name, data=self.data, device=self.device, seconds=seconds, metrics=metrics
+        )
+        print(_table(metrics))
+        print(f"{seconds:.0f} seconds, preset {self.preset}, {settings.device_name(self.device)}")
+
+
+def begin(name: str, data: str, device: torch.device | Device | None = None, quality: Count = 70) -> Here:
+    """A notebook's first line: from here on its clock runs, its folders are there, and figures have the one style.
+
+    `name` is that of its file, `data` says for captions what it is about: "MNIST, 10,000 test digits". CHROMAE_PRESET
+    chooses the preset. The device is that of `settings.device`, which CHROMAE_DEVICE chooses, unless one is given here.
+    Figures are kept as JPEGs of this `quality`, or as `style.use` says.
+    """
+    preset, device = settings.preset(), settings.device() if device is None else torch.device(device)
+    style.use(quality)
+    data = f"{data}, preset {preset}"
+    caption = f"{data}, {settings.device_name(device)}"
+    return Here(name, preset, device, settings.folders(name), data, caption, time.perf_counter())
+
+
+def video(films: str | Path | Sequence[str | Path], text: str, width: Count = 80) -> object:
+    """A film, or several side by side, each so many percent wide, over a line of text: a cell's last expression.
+
+    The page looks for a film where it lies as seen from the notebook, so the notebook and its films move together.
+    """
+    from IPython.display import HTML  # here, for a script may not have it
+
+    films = [films] if isinstance(films, str | Path) else films
+    players = (
+        f'<video src="{os.path.relpath(film)}" width="{width}%" autoplay loop muted controls></video>' for film in films
+    )
+    return HTML(f"{''.join(players)}<p>{text}</p>")
+
+
+def _table(metrics: Mapping[str, Metric]) -> str:
+    """A line a number: its name, its value, ± its spread if it is a mean, and its unit, each in a column of its own."""
+    rows = [
+        (name, f"{it['value']:,.6f}", f"± {it['spread']:.6f}" if it["n"] > 1 else "", it["unit"])
+        for name, it in metrics.items()
+    ]
+    name, value, spread, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
+    return "\n".join(f"{a:{name}}  {b:>{value}} {c:{spread}}  {unit}" for a, b, c, unit in rows)

@@ -1,0 +1,95 @@
+"""A notebook's first line and its last."""
+
+import json
+import os
+
+import pytest
+import torch
+from IPython.display import HTML
+
+from chromae import notebook, settings
+from chromae.figures import style
+from chromae.records import results
+
+NUMBERS = {
+    "mse": results.metric([0.25, 0.75], "MSE on [0,1]"),
+    "images_seen": results.metric(2_200_000.0, "images"),
+}
+
+
+@pytest.fixture
+def by_hand(tmp_path, monkeypatch):
+    """A run by hand of the standard preset, in a repository of its own."""
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    for name in ("CHROMAE_PRESET", "CHROMAE_DEVICE", "CHROMAE_PUBLISH", "CHROMAE_RESULTS"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def test_the_first_line_says_where_a_notebook_runs(by_hand):
+    here = notebook.begin("03_digits", data="MNIST, 7 digits")
+    assert (here.name, here.preset, here.device) == ("03_digits", "standard", settings.device())
+    assert here.folders == settings.folders("03_digits")
+    assert here.folders.frames.is_dir()
+    assert here.data == "MNIST, 7 digits, preset standard"
+    assert here.caption == f"MNIST, 7 digits, preset standard, {settings.device_name(here.device)}"
+
+
+def test_it_takes_a_device_and_a_quality_of_figures(by_hand, monkeypatch):
+    used = []
+    monkeypatch.setattr(style, "use", used.append)
+    here = notebook.begin("03_digits", data="none", device="meta", quality=33)
+    assert here.device == torch.device("meta")
+    assert here.caption == "none, preset standard, meta"
+    assert used == [33]
+
+
+def test_an_unknown_preset_is_told_before_anything_is_made(by_hand, monkeypatch):
+    monkeypatch.setenv("CHROMAE_PRESET", "slow")
+    with pytest.raises(ValueError, match="CHROMAE_PRESET is 'slow', expected one of fast, standard, full"):
+        notebook.begin("03_digits", data="none")
+    assert list(by_hand.iterdir()) == []
+
+
+def test_the_last_line_writes_the_numbers_and_prints_them(by_hand, monkeypatch, capsys):
+    here = notebook.begin("03_digits", data="MNIST", device="cpu")
+    monkeypatch.setattr("time.perf_counter", lambda: here.started + 12.4)
+    assert here.publish(NUMBERS) is None  # or a notebook would show it
+    name = settings.device_name("cpu")
+    assert capsys.readouterr().out.splitlines() == [
+        "mse                  0.500000 ± 0.353553  MSE on [0,1]",
+        "images_seen  2,200,000.000000             images",
+        f"12 seconds, preset standard, {name}",
+    ]
+    written = json.loads((by_hand / "build" / "results" / "03_digits.json").read_text())
+    assert written["metrics"] == NUMBERS
+    assert [written[key] for key in ("notebook", "preset", "device", "data", "seconds")] == [
+        "03_digits", "standard", name, "MNIST, preset standard", 12,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        ({}, r"metrics is empty, expected one number or more"),
+        ({"mse": 0.5}, r"Here\.publish: metrics is dict {'mse': 0\.5}, expected [^\n]*"),
+        ({"mse": {"value": 0.5}}, r"Here\.publish: metrics is dict [^\n]*, expected [^\n]*"),
+    ],
+)
+def test_what_is_no_number_to_publish_is_one_sentence_and_nothing_is_written(by_hand, metrics, sentence):
+    here = notebook.begin("03_digits", data="MNIST")
+    with pytest.raises((ValueError, TypeError), match=f"^(notebook.)?{sentence}$"):
+        here.publish(metrics)
+    assert list(here.folders.results.iterdir()) == []
+
+
+def test_films_are_found_from_where_the_notebook_lies(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    film = tmp_path / "images" / "a.mp4"
+    end = " autoplay loop muted controls></video>"
+    path = os.path.join("..", "images", "a.mp4")
+    one, two = notebook.video(film, "Seed 0"), notebook.video([film, str(film)], "twice", width=49)
+    assert isinstance(one, HTML)
+    assert one.data == f'<video src="{path}" width="80%"{end}<p>Seed 0</p>'
+    assert two.data == 2 * f'<video src="{path}" width="49%"{end}' + "<p>twice</p>"
