@@ -68,7 +68,7 @@ compare: $(READY)  ## after make: which numbers came out as published, and which
 bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
 	$(RUN) bench/run.py
 
-clean:  ## remove what make made, except films, data, .venv, and records and weights of your own runs
+clean:  ## remove copies, results and figures in build/, frames and caches; films, data and your own records stay
 	rm -rf build/*.ipynb build/faults build/images build/results images/frames .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 

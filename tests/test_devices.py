@@ -413,11 +413,11 @@ def test_palettes_are_shown_and_judged():
 def test_codes_of_shapes_are_probed():
     with card.put_in():
         test = SimpleNamespace(factors=known_shapes(), images=on_card(40, 3, 32, 32, kind=bytes))
-        world = card.helpers("07", "targets", "probe", "rebuild", "errors_of", "walk", TEST=test, STEPS=3)
+        world = card.helpers("07", "targets", "probe", "walk", TEST=test, STEPS=3)
         assert len(world["probe"](on_card(40, 4))) == 10
         model = on_a_card(shape_model).eval()
-        assert world["errors_of"](model, test.images).device == world["walk"](on_card(3, 4)).device
-        world["rebuild"](model, test.images)
+        rebuilt = metrics.batched(model, test.images, rows=100)
+        assert rebuilt.device == world["walk"](on_card(3, 4)).device
 
 
 def test_colours_of_photos_are_scored():
@@ -457,7 +457,7 @@ def test_digits_are_rebuilt_and_estimated():
     with card.put_in():
         images = on_card(30, 1, 28, 28, kind=bytes)
         autoencoder, cloudy = on_a_card(RECIPES["digits"][0]), on_a_card(digit_vae)
-        assert len(card.helpers("03", "rebuild")["rebuild"](autoencoder, images)) == 30
+        assert len(metrics.batched(autoencoder, images)) == 30
         objective = vae.elbo_objective(losses.bernoulli)
         assert card.helpers("04", "estimate")["estimate"](cloudy, objective, images, 2)["kl"] > 0
 

@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from chromae import losses
 from chromae.models.color_autoencoder import ColorAutoencoder
-from chromae.training import StopTraining, cosine, fit
+from chromae.training import StopTraining, checkpoints, cosine, fit
 
 COLORS = torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
 
@@ -218,3 +218,92 @@ def test_torchs_own_random_numbers_go_on_as_if_nothing_had_been_drawn():
     torch.manual_seed(5)
     fit(Point(), None, noisy, steps=5)
     assert torch.equal(torch.rand(3), expected)
+
+
+class Stream(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return iter(COLORS)
+
+
+@pytest.mark.parametrize("loader", [DataLoader(Stream(), batch_size=10), DataLoader(COLORS, batch_size=10)])
+def test_a_schedule_goes_over_a_loader_as_far_as_its_length_is_known(loader):
+    seen = []
+
+    def schedule(progress):
+        seen.append(progress)
+        return 1 - progress
+
+    fit(ColorAutoencoder(), loader, losses.reconstruction, epochs=2, schedule=schedule)
+    known = not isinstance(loader.dataset, Stream)
+    assert seen == pytest.approx([n / 10 for n in range(10)] if known else 5 * [0] + 5 * [0.5])
+
+
+def test_a_loader_without_batches_trains_no_epoch(tmp_path):
+    empty = DataLoader(COLORS, batch_size=64, drop_last=True)
+    with pytest.raises(ValueError, match=r"^data gave no batch, expected one or more in every epoch$"):
+        fit(ColorAutoencoder(), empty, losses.reconstruction, epochs=3, checkpoint=tmp_path / "a.pt")
+    assert not (tmp_path / "a.pt").exists()
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_nan_without_data_costs_no_more_than_the_last_looks(watched):
+    calls = itertools.count(1)
+
+    def objective(model, generator):
+        loss = model.place.sum()
+        return {"loss": loss * (torch.nan if next(calls) == 350 else 1)}
+
+    model = Point()
+    options = {"callback": lambda *_: None} if watched else {}
+    with pytest.raises(FloatingPointError) as error:
+        fit(model, None, objective, steps=400, lr=0.01, optimizer=torch.optim.SGD, **options)
+    kept = 349 if watched else 300
+    assert model.place.tolist() == pytest.approx(2 * [-0.01 * kept], rel=1e-4)
+    assert ("at step 350 of 400; the model is back at step 300" in str(error.value)) is not watched
+
+
+def test_ctrl_c_before_the_first_step_is_an_interrupt(tmp_path):
+    class Stopped(Point):
+        def train(self, mode=True):
+            if mode:
+                raise KeyboardInterrupt
+            return super().train(mode)
+
+    assert fit(Stopped(), None, noisy, steps=3) == {}
+    with pytest.raises(KeyboardInterrupt):
+        fit(Stopped(), None, noisy, steps=3, checkpoint=tmp_path / "a.pt")
+
+
+def test_an_earlier_checkpoint_goes_on(tmp_path):
+    """Before, groups had no learning rate to begin with beside that of the step."""
+    path = tmp_path / "a.pt"
+    whole = fit(ColorAutoencoder(), COLORS, losses.reconstruction, epochs=4, schedule=cosine, seed=1)
+
+    def stop(epoch, *_):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    torch.manual_seed(0)
+    model = ColorAutoencoder()
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, COLORS, losses.reconstruction, epochs=4, schedule=cosine, seed=1, checkpoint=path, callback=stop)
+    saved = torch.load(path, weights_only=True)
+    del saved["digest"]
+    for group in saved["optimizer"]["param_groups"]:
+        del group["initial_lr"]
+    torch.save(saved | {"digest": checkpoints.digest(saved)}, path)
+    model = ColorAutoencoder()
+    history = fit(model, COLORS, losses.reconstruction, epochs=4, schedule=cosine, seed=1, checkpoint=path)
+    assert len(history["loss"]) == len(whole["loss"]) == 4
+
+
+def test_a_fit_on_the_cpu_seeds_no_card(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("a card was seeded"))
+    fit(Point(), None, noisy, steps=2)
+    fit(ColorAutoencoder(), COLORS, losses.reconstruction, epochs=1)
+
+
+@pytest.mark.parametrize("options", [{"validation": COLORS}, {"epoch_size": 4}])
+def test_what_is_of_data_is_refused_without(options):
+    with pytest.raises(ValueError, match=r"^(validation|epoch_size) is [^\n]*expected None without data$"):
+        fit(Point(), None, noisy, steps=2, **options)

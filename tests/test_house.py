@@ -55,3 +55,10 @@ def test_models_losses_and_colors_know_no_disk_and_no_notebook():
     for room in ("models", "color", "losses.py", "latents.py"):
         for path in (SOURCE / room).rglob("*.py") if (SOURCE / room).is_dir() else [SOURCE / room]:
             assert not imported(path) & {"files", "settings", "records", "notebook", "datasets"}, path
+
+
+def test_the_training_loop_is_read_in_one_sitting():
+    tree = ast.parse((SOURCE / "training" / "loop.py").read_text())
+    (fit,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "fit")
+    first = fit.body[1]  # after the docstring
+    assert fit.end_lineno - first.lineno + 1 <= 60

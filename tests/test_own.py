@@ -256,11 +256,12 @@ def test_a_folder_without_sub_folders_is_one_class(tmp_path):
 
 def test_sub_folders_are_classes_as_in_torchvision(tmp_path, capsys):
     fill(tmp_path, dogs__a=10, cats__z=20, cats__young__b=30, birds__c=40, stray=50)
+    (tmp_path / "ants").mkdir()  # a class without pictures
     (tmp_path / ".cache").mkdir()
     shutil.copyfile(tmp_path / "stray.png", tmp_path / ".cache" / "a.png")
     made = datasets.folder(tmp_path, size=4)
     theirs = ImageFolder(str(tmp_path), is_valid_file=lambda path: ".cache" not in path, allow_empty=True)
-    assert made.labels.tolist() == [0, 1, 1, 2]
+    assert made.labels.tolist() == [1, 2, 2, 3]
     assert made.images[:, 0, 0, 0].tolist() == [40, 20, 30, 10]
     names = [name for name in theirs.classes if name != ".cache"]
     assert [names[label] for label in made.labels] == [theirs.classes[label] for _, label in theirs.samples]

@@ -521,7 +521,7 @@ def test_an_interrupted_study_publishes_no_half_trained_run(tmp_path, jobs, grou
             assert process.poll() is None
             time.sleep(0.02)
         (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
-        said = process.communicate(timeout=20)[1].decode()
+        said = process.communicate(timeout=60)[1].decode()
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

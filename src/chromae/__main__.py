@@ -38,7 +38,9 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     command(_data, "fetch MNIST and CIFAR-10 into data/, or the folder that CHROMAE_DATA names")
-    film = command(_film, "film a folder of frames, at the rate of before; a film newer than its frames is kept")
+    film = command(
+        _film, "film a folder of frames, at its frame rate of before; a film newer than they are is left as it is"
+    )
     film.add_argument("frames", metavar="FOLDER", help="PNGs, filmed in the order of their numbers")
     film.add_argument("film", metavar="FILM.mp4", help="the film to make of them")
     shapes = command(_shapes, "save drawn shapes as PNGs, with their true factors")

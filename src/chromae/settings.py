@@ -112,13 +112,19 @@ def _cpu() -> Mapping:
     return getattr(torch.cpu, "get_capabilities", dict)()
 
 
-def seed_everything(seed: Seed) -> None:
-    """Seed torch on every device. Chromae draws no number from elsewhere."""
-    torch.manual_seed(seed)
+def seed_everything(seed: Seed, device: torch.device | None = None) -> None:
+    """Seed torch, on every device; on the CPU alone if that is the `device`. Chromae draws no number from elsewhere."""
+    if device is not None and device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def random_state_kept(device: torch.device) -> contextlib.AbstractContextManager:
-    """A block after which torch's own random numbers go on as if nothing in it had been drawn."""
+    """A block after which torch's own random numbers go on, on the CPU and this device, as if nothing had been drawn.
+
+    Not on Apple's "mps", nor on other cards.
+    """
     indexed = device.type in ("cuda", "xpu")  # those on which torch can look a generator's state up by its device
     return torch.random.fork_rng([device] if indexed else [], device_type=device.type if indexed else "cuda")
 

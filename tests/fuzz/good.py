@@ -199,6 +199,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "seed": 0,
         "device": torch.device("cpu"),
     },
+    "training.batches.steps_of": lambda tmp: {"data": rand(6, 3), "size": 6, "batch_size": 4},
     "datasets.rows.take": lambda tmp: {"data": rand(6, 3), "index": torch.tensor([0, 2])},
     "datasets.rows.length": lambda tmp: {"data": rand(6, 3)},
     "training.batches.check": lambda tmp: {"name": "data", "data": rand(6, 3), "device": torch.device("cpu")},
@@ -382,6 +383,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "lr": 0.1,
         "clip": False,
         "workers": 1,
+        "every_step": False,
     },
     "training.progress.Progress.add": lambda tmp: {"terms": {"loss": torch.tensor(0.5)}, "length": 4},
     "training.progress.named": lambda tmp: {"result": {"loss": rand(3).requires_grad_().sum(), "accuracy": 0.5}},
@@ -504,7 +506,7 @@ def odds() -> colorizer.Odds:
 
 
 def looked() -> progress.Progress:
-    seen = progress.Progress(state(), 1, 2, 0.1, False, 1)
+    seen = progress.Progress(state(), 1, 2, 0.1, False, 1, False)
     seen.seen, seen.block, seen.steps = [], [{"loss": torch.tensor(0.5)}, {"loss": torch.tensor(0.5)}], 2
     seen.lengths = [4, 2]
     return seen
@@ -547,7 +549,7 @@ BOUND: dict[str, Callable[[], object]] = {
     "training.Adam": stepped,
     "training.progress.Progress": looked,
     "training.progress.Progress.means": summed,
-    "training.progress.Progress.epoch": lambda: progress.Progress(state(), 1, 2, 0.1, False, 1),
+    "training.progress.Progress.epoch": lambda: progress.Progress(state(), 1, 2, 0.1, False, 1, False),
     "training.progress.Progress.add": lambda: entered(),
 }
 
@@ -555,7 +557,7 @@ BOUND: dict[str, Callable[[], object]] = {
 def entered() -> progress.Progress:
     import contextlib
 
-    seen = progress.Progress(state(), 1, 2, 0.1, False, 1)
+    seen = progress.Progress(state(), 1, 2, 0.1, False, 1, False)
     seen.seen, seen.block, seen.lengths, seen.stack = [], [], [], contextlib.ExitStack()
     return seen
 

@@ -79,9 +79,9 @@ def photos(device: torch.device | Device = "cpu", seed: Seed = 0) -> tuple[Label
 def folder(path: str | Path, size: Count = 128, device: torch.device | Device = "cpu") -> Labelled:
     """Your own pictures: all of a folder, their middle squares scaled to 3 × size × size, and a class for each.
 
-    Every sub-folder is a class, numbered in the order of their names, with the pictures in it at any depth, as
-    torchvision's ImageFolder has them; then pictures beside the sub-folders are left out. Without any, all are of
-    class 0. Hidden files do not count. A line says how many files could not be read, and which is the first.
+    Every sub-folder is a class, numbered in the order of their names, even if it is empty, with the pictures in it at
+    any depth, as torchvision's ImageFolder has them; then pictures beside the sub-folders are left out. Without any,
+    all are of class 0. Hidden files do not count. A line says how many files could not be read, and which is the first.
 
     >>> photos = datasets.folder("photos/", size=64)
     >>> training.fit(model, photos.images, losses.reconstruction, epochs=10)
@@ -91,7 +91,9 @@ def folder(path: str | Path, size: Count = 128, device: torch.device | Device = 
     if not Path(path).is_dir():
         raise ValueError(f"path is {str(path)!r}, expected a folder of pictures")
     inside = sorted(one for one in Path(path).iterdir() if one.is_dir() and not one.name.startswith("."))
-    classes = [files for one in inside if (files := _files(one, "**/*"))] or [_files(Path(path), "*")]
+    classes = [_files(one, "**/*") for one in inside]
+    if not any(classes):
+        classes = [_files(Path(path), "*")]
     paths = [(file, label) for label, files in enumerate(classes) for file in files]
     images, labels, left_out = [], [], []
     for file, label in tqdm(paths, desc=str(path), unit="picture"):

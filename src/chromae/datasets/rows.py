@@ -25,7 +25,7 @@ def take(
         rows = data[index]
     except IndexError as error:
         raise ValueError(f"index does not fit data of shape {tuple(data.shape)} ({error})") from error
-    rows = rows if device is None else rows.to(device, non_blocking=True)
+    rows = rows if device is None else rows.to(device, non_blocking=device.type != "cpu")
     return rows / 255 if rows.dtype == torch.uint8 else rows
 
 

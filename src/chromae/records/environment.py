@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +43,11 @@ def _chromae() -> str:
 
     root = Path(chromae.__file__).resolve().parents[2]
     asked = ["git", "-C", str(root), "describe", "--always", "--dirty", "--exclude", "*"]
-    found = subprocess.run(asked, capture_output=True, text=True) if (root / ".git").exists() else None
-    return f"{chromae.__version__}{f', commit {found.stdout.strip()}' if found and found.returncode == 0 else ''}"
+    commit = ""
+    if (root / ".git").exists() and shutil.which("git"):
+        found = subprocess.run(asked, capture_output=True, text=True)
+        commit = f", commit {found.stdout.strip()}" if found.returncode == 0 else ""
+    return f"{chromae.__version__}{commit}"
 
 
 def _dependencies() -> list[str]:

@@ -35,7 +35,7 @@ def _described(value: object) -> object:
             raise ValueError(f"made calls {name} with other arguments than it has: {error}") from None
         _find(name, called=True)
         return {"call": name, "with": {key: _described(it) for key, it in given.items()}}
-    if isinstance(value, Tensor) and value.dtype == torch.float32:
+    if isinstance(value, Tensor) and value.dtype == torch.float32 and value.ndim and value.numel():
         return {"tensor": value.tolist()}
     if isinstance(value, list | tuple):
         return [_described(it) for it in value]

@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 from chromae.arguments import gave
 from chromae.arguments.kinds import Count, Natural, Seed
 from chromae.datasets.rows import Batch, Sample, length, take
+from chromae.training import distributed
 
 Data = Batch | Sample | Iterable | None
 
@@ -27,8 +28,9 @@ def batches(
     """(part of the epoch done, this process's share, length, batch) over one epoch, all of it following from `seed`.
 
     Process `rank` of `workers` takes every `workers`-th example of a batch; of a batch with fewer examples than
-    processes, every process takes all. A loader decides on order and lengths itself, in every process; without data,
-    a batch is a generator of random numbers, seeded for its step. Raises ValueError for data of another size.
+    processes, every process takes all. A loader decides on order and lengths itself, in every process, until one of
+    them has no more; without data, a batch is a generator of random numbers, seeded for its step, the same in all.
+    Raises ValueError for data of another size, and for a loader without batches.
     """
     if data is None:
         for step in range(size):
@@ -42,9 +44,23 @@ def batches(
             share = len(mine) / (stop - start) if split else 1 / workers
             yield start / size, share, stop - start, draw(mine)
     else:
-        for step, batch in enumerate(data):
-            batch = gave("data", tuple(batch) if isinstance(batch, list) else batch, Batch)
-            yield min(step / size, 1.0), 1 / workers, workers * length(batch), take(batch, slice(None), device)
+        for step, batch in enumerate(_loaded(data, seed, device, workers)):
+            yield min(step, size - 1) / size, 1 / workers, workers * length(batch), take(batch, slice(None), device)
+
+
+def _loaded(data: Iterable, seed: int, device: torch.device, workers: int) -> Iterator[Batch]:
+    """A loader's batches, as long as every process has one. Raises ValueError if there is none."""
+    if hasattr(sampler := getattr(data, "sampler", None), "set_epoch"):
+        sampler.set_epoch(seed)  # a DistributedSampler, which would repeat its order
+    batches, some = iter(data), False
+    while True:
+        batch = next(batches, None)
+        if (workers > 1 and not distributed.all_agree(batch is not None, device)) or (batch is None and some):
+            return
+        if batch is None:
+            raise ValueError("data gave no batch, expected one or more in every epoch")
+        yield gave("data", tuple(batch) if isinstance(batch, list) else batch, Batch)
+        some = True
 
 
 def _drawn(data: Batch | Sample, size: int, seed: int, device: torch.device) -> Callable[[range], Batch]:
@@ -66,7 +82,9 @@ def steps_of(data: Data, size: Natural, batch_size: Count) -> int:
 
 def check(name: str, data: object, device: torch.device, epoch_size: int | None = None) -> int:
     """The examples in an epoch of `data`, or a loader's batches; ValueError, in one sentence, if it cannot be used."""
-    if data is None and name == "data":
+    if data is None:
+        if epoch_size is not None:
+            raise ValueError(f"epoch_size is {epoch_size}, expected None without data")
         return 1
     if callable(data) and name == "validation":
         raise ValueError("validation is a function, expected tensors: the same examples after every epoch")
@@ -80,10 +98,18 @@ def check(name: str, data: object, device: torch.device, epoch_size: int | None 
         _check_tensors(name, data, device)
         size = length(data)
     else:
-        size = max(1, len(data)) if hasattr(data, "__len__") else 1
+        size = _length_of(data)
     if epoch_size not in (None, size):
         raise ValueError(f"epoch_size is {epoch_size}, expected None, for {name} has {size} examples an epoch")
     return size
+
+
+def _length_of(loader: Iterable) -> int:
+    """How many batches a loader says it has; 1 if it does not, as those of streams: its schedule goes by epochs."""
+    try:
+        return max(1, len(loader))
+    except TypeError:
+        return 1
 
 
 def _is_loader(data: object) -> bool:

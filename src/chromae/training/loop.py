@@ -60,7 +60,7 @@ def fit(
         schedule: learning-rate factor as a function of the training progress in [0, 1), such as `one_cycle`.
         clip: largest norm of the gradient.
         bf16: mixed precision where the hardware has bfloat16; float32 elsewhere.
-        validation: like `data`; its terms are logged as "val_…", in eval mode.
+        validation: a tensor, or a tuple of them, as `data` may be; its terms are logged as "val_…", in eval mode.
         callback: `callback(epoch, model, history)` after epochs 1 … epochs, in eval mode, without gradients. A resumed
             run calls back from the epoch of its checkpoint on: what a callback noted before that is in `history`, or
             in files, or lost.
@@ -78,17 +78,18 @@ def fit(
     Without clipping, which sees all members, an ensemble goes on without those that diverge; a line says which, and
     their history is nan.
     Under torchrun every process takes its share of each batch, gradients are averaged, batch norms see the whole
-    batch, and the first process logs (its own share), calls back, and reads and writes checkpoints.
+    batch, and the first process logs (its own share), calls back, and reads and writes checkpoints. A loader is to
+    share out by itself, as a DistributedSampler does; without data all do the same steps.
 
     Raises:
         ValueError: an argument out of range, unfit data, or a checkpoint that is broken or made by another recipe.
-        FloatingPointError: the loss or a weight is no longer finite; names the step and leaves the model with
-            its weights from the end of the epoch before.
+        FloatingPointError: the loss or a weight is no longer finite; names the step and leaves the model with its
+            weights from the end of the epoch before, or, if steps are not epochs of their own, from up to 200 steps
+            before.
     """
-    _check_numbers(model, data, epochs, steps, batch_size, lr, clip, seed)
+    _check_numbers(model, data, validation, epochs, steps, batch_size, lr, clip, seed)
     device, size = next(model.parameters()).device, check("data", data, next(model.parameters()).device, epoch_size)
-    if validation is not None:
-        check("validation", validation, device)
+    check("validation", validation, device)
     # Without data a step is an epoch if somebody looks on after each; else all steps are one, which is quicker.
     one_epoch = data is None and callback is None and checkpoint is None
     epochs, size = (1, int(steps)) if one_epoch else (int(epochs if steps is None else steps), size)
@@ -98,17 +99,18 @@ def fit(
         recipe = {"batch_size": int(batch_size), "size": size, "bf16": bf16, "clip": clip and float(clip)}
         functions = {"schedule": schedule, "optimizer": optimizer, "objective": objective, "data": data}
         state.recipe |= recipe | {name: describe(function) for name, function in functions.items()}
-    # A run that goes on may have been killed after its checkpoint, before its callback.
-    stop = _resume(state, checkpoint, workers) and _stops(callback, state, rank, workers)
+    resumed, stop = _resume(state, checkpoint, workers), False
     autocast = settings.mixed_precision(device, bf16)
-    log = Progress(state, epochs, steps_of(data, size, batch_size), lr, clip is not None, workers)
+    log = Progress(state, epochs, steps_of(data, size, batch_size), lr, clip is not None, workers, one_epoch)
     try:
         with settings.random_state_kept(device), distributed.whole_batch_norms(model, workers) as whole:
+            if resumed:  # it may have been killed after its checkpoint, before its callback
+                stop = _stops(callback, state, rank, workers)
             while state.epoch < epochs and not stop:
                 model.train()
                 # Every epoch seeds itself, so that resuming needs no random state.
                 epoch_seed = 1_000_003 * int(seed) + state.epoch
-                settings.seed_everything((epoch_seed + RANK_STRIDE * rank) ^ NOISE)
+                settings.seed_everything((epoch_seed + RANK_STRIDE * rank) ^ NOISE, device)
                 with log.epoch():
                     for done, share, count, batch in batches(data, size, batch_size, epoch_seed, device, rank, workers):
                         if schedule is not None:
@@ -116,7 +118,7 @@ def fit(
                             for group in state.optimizer.param_groups:
                                 group["lr"] = group["initial_lr"] * factor
                         if data is None:
-                            settings.seed_everything(batch.initial_seed() ^ NOISE)
+                            settings.seed_everything(batch.initial_seed() ^ NOISE, device)
                         for parameter in log.parameters:
                             parameter.grad = None  # what zero_grad() does, at a tenth of its cost
                         whole.share, whole.size = share, count
@@ -132,13 +134,13 @@ def fit(
                         log.add(terms, count)
                 if validation is not None:
                     log.validation = _validate(model, objective, validation, batch_size)
-                log.note(every_step=one_epoch)
+                log.note()
                 state.epoch += 1
                 if rank == 0 and checkpoint is not None:
                     state.save(checkpoint)
                 stop = _stops(callback, state, rank, workers)
     except KeyboardInterrupt:
-        log.say_stopped(every_step=one_epoch)
+        log.say_stopped()
         if checkpoint is not None or settings.in_study.get():
             raise
     finally:
@@ -208,8 +210,8 @@ def _stops(callback: Callable[[int, nn.Module, History], None] | None, state: St
 
 
 def _check_numbers(
-    model: nn.Module, data: Data, epochs: int | None, steps: int | None, batch_size: int, lr: float,
-    clip: float | None, seed: int,
+    model: nn.Module, data: Data, validation: Batch | None, epochs: int | None, steps: int | None, batch_size: int,
+    lr: float, clip: float | None, seed: int,
 ) -> None:  # fmt: skip
     if not list(model.parameters()):
         raise ValueError(f"model is a {type(model).__name__} without parameters, expected one that can learn")
@@ -217,6 +219,8 @@ def _check_numbers(
     if count is None or other is not None:
         there = "without data" if data is None else "with data"
         raise ValueError(f"epochs is {epochs} and steps is {steps}, expected {name} alone {there}")
+    if data is None and validation is not None:
+        raise ValueError("validation is given, expected None without data")
     if count < 0:
         raise ValueError(f"{name} is {count}, expected 0 or more")
     if not 0 <= seed < 2**40:

@@ -24,8 +24,11 @@ TINY = 10_000  # models of fewer parameters train on one thread
 class Progress:
     """What a run has seen of its epoch: `add` takes the terms of a step, `means` gives those of the epoch."""
 
-    def __init__(self, state: State, epochs: Natural, steps: Natural, lr: float, clip: bool, workers: Count):
-        self.state, self.epochs, self.lr, self.workers = state, epochs, lr, workers
+    def __init__(
+        self, state: State, epochs: Natural, steps: Natural, lr: float, clip: bool, workers: Count, every_step: bool
+    ):
+        """`every_step`: one epoch, each of whose steps counts as one: it has an entry of its own in the history."""
+        self.state, self.epochs, self.lr, self.workers, self.every_step = state, epochs, lr, workers, every_step
         # Clipping sees one norm for all members of an ensemble: with it, one that diverges stops them all.
         self.members = state.model.size if isinstance(state.model, Ensemble) and not clip else 0
         self.parameters = list(state.model.parameters())
@@ -33,16 +36,17 @@ class Progress:
         self.lost: set[int] = set()  # members of an ensemble that diverged
         self.steps = 0  # of this call
         self.validation: dict[str, list] = {}
+        self.seen: list[Terms] = []  # of this epoch, looked at
+        self.block: list[Terms] = []  # not yet
+        self.lengths: list[int] = []  # of its batches
         silent = {"disable": True} if distributed.rank() else {}  # else tqdm's own default, which TQDM_DISABLE sets
         self.bar = tqdm(total=epochs * steps, initial=state.epoch * steps, unit="step", **silent)
 
     @contextlib.contextmanager
     def epoch(self) -> Iterator[None]:
         """The steps of an epoch run inside: a tiny model's on one thread, and unchecked after the very first."""
-        self.seen: list[Terms] = []
-        self.block: list[Terms] = []
-        self.lengths: list[int] = []  # of the batches
-        self.weights = {name: value.clone() for name, value in self.state.model.state_dict().items()}
+        self.seen, self.block, self.lengths = [], [], []
+        self._keep()
         with contextlib.ExitStack() as self.stack:
             if self.tiny:
                 self.stack.enter_context(settings.one_thread())
@@ -78,9 +82,14 @@ class Progress:
             self._stop("on another process, in" if fine else self._step_of(loss))
         elif not fine:
             self._stop(self._step_of(loss))
+        if self.every_step:
+            self._keep()
         shown = ", ".join(f"{name} {value[-1].nanmean():.4g}" for name, value in terms.items())
         self.bar.set_postfix_str(f"epoch {self.state.epoch + 1}/{self.epochs}, {shown}", refresh=False)
         self.bar.update(len(loss))
+
+    def _keep(self) -> None:
+        self.weights = {name: value.clone() for name, value in self.state.model.state_dict().items()}
 
     def _say_lost(self, members: set[int]) -> None:
         if new := sorted(members - self.lost):
@@ -92,27 +101,32 @@ class Progress:
             )
 
     def _step_of(self, loss: Tensor) -> str:
-        return f"at step {sum(len(terms['loss']) for terms in self.seen[:-1]) + first_broken(loss)} of"
+        return f"at step {self._done() + first_broken(loss)} of"
+
+    def _done(self) -> int:
+        """Steps of the epoch up to the last look that found nothing."""
+        return sum(len(terms["loss"]) for terms in self.seen[:-1])
 
     def _stop(self, where: str) -> None:
         self.state.model.load_state_dict(self.weights)
-        raise FloatingPointError(
-            f"the loss is not finite {where} epoch {self.state.epoch + 1}; the model is back "
-            f"at the end of epoch {self.state.epoch}: try a smaller lr than {self.lr:g}, or clip=1"
-        )
+        epoch, back = f"epoch {self.state.epoch + 1}", f"at the end of epoch {self.state.epoch}"
+        if self.every_step:
+            epoch, back = f"{self.bar.total}", f"at step {self._done()}"
+        advice = f"try a smaller lr than {self.lr:g}, or clip=1"
+        raise FloatingPointError(f"the loss is not finite {where} {epoch}; the model is back {back}: {advice}")
 
-    def note(self, every_step: bool) -> None:
-        """Add the epoch to the history: the mean of every term, or its value at `every_step`; and validation."""
-        for name, values in ((self.values() if every_step else self.means()) | self.validation).items():
+    def note(self) -> None:
+        """Add the epoch to the history: the mean of every term, or its value at every step; and validation."""
+        for name, values in ((self.values() if self.every_step else self.means()) | self.validation).items():
             self.state.history.setdefault(name, []).extend(values)
 
-    def say_stopped(self, every_step: bool) -> None:
+    def say_stopped(self) -> None:
         """Say what Ctrl-C leaves; the steps of the one epoch that runs, if there is no other, go to the history."""
         done, unit = self.state.epoch, "epochs"
-        if every_step and not done:
-            self.note(every_step)
+        if self.every_step and not done:
+            self.note()
             done, unit = len(self.lengths), "steps"
-        of = self.bar.total if every_step else self.epochs
+        of = self.bar.total if self.every_step else self.epochs
         print(f"Stopped after {done} of {of} {unit}: the model keeps what it learnt.")
 
     def means(self) -> dict[str, list]:
