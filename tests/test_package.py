@@ -202,7 +202,7 @@ def test_the_snippets_of_readme_run_from_a_wheel_where_the_user_stands(installed
     assert Path(said["from"]).is_relative_to(installed.parents[1])
     assert Path(said["root"]) == home.resolve()
     assert {"history": "dict", "records": "list", "samples": "Tensor"}.items() <= said["left"].items()
-    assert (home / "data" / "color.pt").is_file()
+    assert (home / "build" / "color.pt").is_file()
 
 
 def test_data_and_results_lie_in_a_clone_or_where_python_was_started(tmp_path, monkeypatch):
