@@ -43,7 +43,7 @@ if __name__ == "__main__":
     for name in chosen:
         measured[name] = PAIRS[name]()
         print(
-            "{name:20} {ratio:8.3f} ×  (from {low:.3f} to {high:.3f} over {n} rounds)".format(
+            "{name:20} {ratio:8.3f} ×  (95 %: {bound:.3f}; from {low:.3f} to {high:.3f} over {n} rounds)".format(
                 name=name, **measured[name]
             )
         )
