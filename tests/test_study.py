@@ -474,6 +474,7 @@ def test_threads_of_a_worker_run_the_preset_of_the_study_and_leave_its_own(monke
 
 
 INTERRUPTED = """
+import signal
 import sys
 from pathlib import Path
 from joblib.externals.loky.backend import context
@@ -481,6 +482,7 @@ from chromae import datasets, losses, training
 from chromae.records import study, weights
 from chromae.models.color_autoencoder import ColorAutoencoder
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 folder, jobs = Path(sys.argv[1]), int(sys.argv[2])
 
 def run(x, seed):

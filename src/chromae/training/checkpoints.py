@@ -78,8 +78,6 @@ class State:
             )
         self.model.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
-        for group in self.optimizer.param_groups:  # which earlier checkpoints do not hold
-            group.setdefault("initial_lr", self.recipe.get("lr", group["lr"]))
         for parameter, state in self.optimizer.state.items():
             for name, value in state.items():  # laid out as its parameter: fused kernels walk through raw memory
                 if isinstance(value, Tensor) and value.shape == parameter.shape:

@@ -171,6 +171,8 @@ def _resume(state: State, checkpoint: str | Path | None, workers: int) -> bool:
         distributed.share_weights(state.model)
     if content is not None:
         state.load(checkpoint, content)
+        for group in state.optimizer.param_groups:  # which earlier checkpoints do not hold
+            group.setdefault("initial_lr", state.recipe["lr"])
     return content is not None
 
 
