@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,3 +82,20 @@ def stamps(folder: Path) -> dict[Path, int]:
     """When every file and folder below this one was changed."""
     skipped = {"__pycache__", ".git"}
     return {p.relative_to(folder): p.stat().st_mtime_ns for p in folder.rglob("*") if not skipped & set(p.parts)}
+
+
+def noticed_flips(path: Path, places: Iterable[int], read: Callable, same: Callable) -> int:
+    """How many flips of a bit, one at a time, `read` notices in a sentence; what it does not is to be the `same`."""
+    data, noticed = path.read_bytes(), 0
+    for place in places:
+        flipped = bytearray(data)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        found = read(path)
+        if isinstance(found, str):
+            noticed += 1
+            assert str(path) in found
+            assert "\n" not in found
+        else:
+            assert same(found)
+    return noticed

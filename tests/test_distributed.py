@@ -68,11 +68,20 @@ def stop_after_two(epoch, model, history):  # which the first process alone call
 
 
 class Loader:
-    # Every process goes through its own: here, every one through its examples of every batch.
+    # Every process goes through its own: here, every one through its examples of every batch, and all but the first
+    # have some more in the end, which are left.
 
     def __iter__(self):
         workers = int(os.environ.get("WORLD_SIZE", 1))
-        return (part[RANK::workers] for part in tensor[:36].split(12))
+        yield from (part[RANK::workers] for part in tensor[:36].split(12))
+        yield from [tensor[:4]] * RANK
+
+
+class Empty:
+    # Of some processes: then all refuse it together.
+
+    def __iter__(self):
+        return iter([tensor[:8]] if RANK else [])
 
 
 def broken(model, batch):  # one process's loss is infinite, but no gradient is
@@ -136,6 +145,7 @@ done["resumed half-way"] = train_interrupted(tensor[:44], normed, rebuild, FOLDE
 done["not interrupted"] = train_interrupted(tensor[:44], normed, rebuild, None)
 done["single values"] = train(tensor[:33], normed, rebuild, epochs=1)
 done["stopped early"] = train(tensor, epochs=9, callback=stop_after_two)
+done["empty loader"] = train(Empty(), epochs=2, schedule=None)
 done["loader"] = train(Loader(), epochs=2, schedule=None)
 done["remainder"] = train(tensor[:33], epochs=1)
 done["broken"] = train(tensor, objective=broken, epochs=1) if "RANK" in os.environ else {}
@@ -234,6 +244,10 @@ def test_a_run_that_stopped_goes_on_as_if_it_had_not(runs):
 
 def test_a_callback_that_stops_training_stops_all_processes(runs):
     assert all(len(run["stopped early"]["history"]["loss"]) == 2 for run in runs)
+
+
+def test_a_loader_that_is_empty_in_one_process_is_refused_by_all(runs):
+    assert all(run["empty loader"]["error"].startswith("data gave no batch") for run in runs)
 
 
 def test_a_batch_of_one_value_has_no_statistics(runs):

@@ -5,7 +5,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, TensorDataset
 
 from chromae import losses
 from chromae.models.color_autoencoder import ColorAutoencoder
@@ -130,12 +130,13 @@ def test_a_loader_trains_as_tensors_in_its_order():
 
 
 @pytest.mark.parametrize("batch", [{"rgb": COLORS}, "colors", [1, 2], None])
-def test_a_loader_of_something_else_is_one_sentence(batch):
+@pytest.mark.parametrize("first", [[], [COLORS]])
+def test_a_loader_of_something_else_is_one_sentence(batch, first):
     class Loader:
         def __iter__(self):
-            return iter([batch])
+            return iter([*first, batch])
 
-    with pytest.raises(ValueError, match=r"^data gave [^\n]+, expected [^\n]+$"):
+    with pytest.raises(ValueError, match=r"^data gave a [^\n]+, expected a tensor[^\n]+$"):
         fit(ColorAutoencoder(), Loader(), losses.reconstruction, epochs=1)
 
 
@@ -277,6 +278,7 @@ def test_ctrl_c_before_the_first_step_is_an_interrupt(tmp_path):
 def test_an_earlier_checkpoint_goes_on(tmp_path):
     """Before, groups had no learning rate to begin with beside that of the step."""
     path = tmp_path / "a.pt"
+    torch.manual_seed(0)
     whole = fit(ColorAutoencoder(), COLORS, losses.reconstruction, epochs=4, schedule=cosine, seed=1)
 
     def stop(epoch, *_):
@@ -294,7 +296,62 @@ def test_an_earlier_checkpoint_goes_on(tmp_path):
     torch.save(saved | {"digest": checkpoints.digest(saved)}, path)
     model = ColorAutoencoder()
     history = fit(model, COLORS, losses.reconstruction, epochs=4, schedule=cosine, seed=1, checkpoint=path)
-    assert len(history["loss"]) == len(whole["loss"]) == 4
+    assert history == whole
+
+
+class Sampler(torch.utils.data.Sampler):
+    """Notes which epochs it is told of, as a DistributedSampler wants to be."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def __iter__(self):
+        return iter(range(len(COLORS)))
+
+    def __len__(self):
+        return len(COLORS)
+
+    def set_epoch(self, epoch):
+        self.epochs.append(epoch)
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_sampler_is_told_of_every_epoch(batched):
+    sampler = Sampler()
+    options = {"batch_sampler": BatchSampler(sampler, 20, False)} if batched else {"sampler": sampler, "batch_size": 20}
+    fit(ColorAutoencoder(), DataLoader(COLORS, **options), losses.reconstruction, epochs=3)
+    assert len(set(sampler.epochs)) == len(sampler.epochs) == 3
+
+
+def test_a_callback_that_is_repeated_on_resuming_draws_nothing_from_outside(tmp_path):
+    def run():
+        fit(Point(), None, noisy, steps=2, checkpoint=tmp_path / "a.pt", callback=lambda *_: torch.rand(3))
+
+    run()
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_ctrl_c_after_a_nan_that_no_look_has_seen_keeps_no_nan():
+    calls = itertools.count(1)
+
+    def objective(model, generator):
+        if next(calls) == 20:
+            raise KeyboardInterrupt
+        return {"loss": model.place.sum() * torch.nan}
+
+    model = Point()
+    with pytest.raises(FloatingPointError, match="at step 1 of 50"):
+        fit(model, None, objective, steps=50)
+    assert model.place.tolist() == [0, 0]
+
+
+def test_a_loader_takes_no_epoch_size():
+    with pytest.raises(ValueError, match=r"^epoch_size is 5, expected None, for a loader"):
+        fit(ColorAutoencoder(), DataLoader(COLORS, batch_size=10), losses.reconstruction, epochs=1, epoch_size=5)
 
 
 def test_a_fit_on_the_cpu_seeds_no_card(monkeypatch):

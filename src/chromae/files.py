@@ -49,11 +49,16 @@ def _stem(path: Path) -> str:
     return f".{name}.{host()}-"
 
 
+def digest(text: str) -> str:
+    """SHA-256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def host() -> str:
     """Eight digits for where this process runs: the machine and, in a container, the processes that it sees there."""
     space = Path("/proc/self/ns/pid")
     seen = f"{platform.node()} {space.readlink() if space.is_symlink() else ''}"
-    return hashlib.sha256(seen.encode()).hexdigest()[:8]
+    return digest(seen)[:8]
 
 
 def _writing(part: str) -> bool:

@@ -200,6 +200,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "device": torch.device("cpu"),
     },
     "training.batches.steps_of": lambda tmp: {"data": rand(6, 3), "size": 6, "batch_size": 4},
+    "files.digest": lambda tmp: {"text": "a text"},
     "datasets.rows.take": lambda tmp: {"data": rand(6, 3), "index": torch.tensor([0, 2])},
     "datasets.rows.length": lambda tmp: {"data": rand(6, 3)},
     "training.batches.check": lambda tmp: {"name": "data", "data": rand(6, 3), "device": torch.device("cpu")},

@@ -1,7 +1,6 @@
 """Many runs of one function, over cases and seeds: each finished run is a file, and is not run again."""
 
 import contextlib
-import hashlib
 import inspect
 import json
 import os
@@ -19,7 +18,7 @@ from beartype.vale import Is
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
-from chromae import settings
+from chromae import files, settings
 from chromae.arguments.kinds import Count, Seed
 from chromae.arguments.sentences import came
 from chromae.records import fingerprint, results, weights
@@ -98,7 +97,7 @@ def name(arguments: Mapping) -> str:
     whole = re.sub(r"[^\w=.-]+", "-", "_".join(f"{key}={value}" for key, value in shown.items()))
     if len(whole.encode()) <= LONGEST:
         return whole
-    return f"{whole.encode()[: LONGEST - 17].decode(errors='ignore')}_{_digest(whole)[:16]}"
+    return f"{whole.encode()[: LONGEST - 17].decode(errors='ignore')}_{files.digest(whole)[:16]}"
 
 
 def column(records: Sequence[Record], key: str) -> Float[np.ndarray, " n"]:
@@ -291,8 +290,4 @@ def _report(records: Sequence[Record], code: dict[str, str], folder: Path) -> No
 
 def _checksum(record: dict) -> str:
     told = {key: value for key, value in record.items() if key != "checksum"}
-    return _digest(json.dumps(json.loads(json.dumps(told)), sort_keys=True))
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return files.digest(json.dumps(json.loads(json.dumps(told)), sort_keys=True))

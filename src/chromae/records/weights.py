@@ -52,7 +52,7 @@ def save(
     if made is not None:
         network = {"name": name, "about": about, "part": part} | recipes.describe(made)
         header |= {"network": json.dumps(network, ensure_ascii=False, allow_nan=False)}
-        header |= {"network_sha256": _digest_of_text(header["network"])}
+        header |= {"network_sha256": files.digest(header["network"])}
     with files.replacing(path) as written:
         written.write_bytes(serialize(tensors, header))
     if saved.get() is not None:
@@ -142,7 +142,7 @@ def _network(path: Path) -> dict | None:
             header = file.metadata() or {}
         if "network" not in header:
             return None
-        if header.get("network_sha256") != _digest_of_text(header["network"]):
+        if header.get("network_sha256") != files.digest(header["network"]):
             raise RuntimeError("what it says of its network does not have the checksum that it says")
         network = json.loads(header["network"])
         if not isinstance(network, dict):
@@ -180,10 +180,6 @@ def _small(name: str, value: Tensor) -> Tensor:
     if value.ndim > 1:  # in which small numbers beside large ones weigh little
         lost, size = lost.norm(), size.norm()
     return half if (lost <= 1e-3 * size).all() else value.clone()
-
-
-def _digest_of_text(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _digest(tensors: Mapping[str, Tensor]) -> str:

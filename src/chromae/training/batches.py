@@ -1,5 +1,6 @@
 """How `training.fit` reads its data, checked, batch by batch: tensors, a function that makes examples, a loader."""
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
@@ -49,18 +50,24 @@ def batches(
 
 
 def _loaded(data: Iterable, seed: int, device: torch.device, workers: int) -> Iterator[Batch]:
-    """A loader's batches, as long as every process has one. Raises ValueError if there is none."""
-    if hasattr(sampler := getattr(data, "sampler", None), "set_epoch"):
+    """A loader's batches, as long as every process has one. Raises ValueError, in all of them, if there is none."""
+    sampler = getattr(getattr(data, "batch_sampler", None) or data, "sampler", None)
+    if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(seed)  # a DistributedSampler, which would repeat its order
-    batches, some = iter(data), False
-    while True:
-        batch = next(batches, None)
-        if (workers > 1 and not distributed.all_agree(batch is not None, device)) or (batch is None and some):
-            return
-        if batch is None:
+    batches, end = iter(data), object()
+    for number in itertools.count():
+        batch = next(batches, end)
+        more = batch is not end
+        if workers > 1:
+            more = distributed.all_agree(more, device)
+        if not more and number == 0:
             raise ValueError("data gave no batch, expected one or more in every epoch")
-        yield gave("data", tuple(batch) if isinstance(batch, list) else batch, Batch)
-        some = True
+        if not more:
+            return
+        tensors = batch if isinstance(batch, list | tuple) else [batch]
+        if not (tensors and all(isinstance(one, Tensor) for one in tensors)):
+            raise ValueError(f"data gave a {type(batch).__name__}, expected a tensor, or a tuple or list of them")
+        yield tuple(batch) if isinstance(batch, list) else batch
 
 
 def _drawn(data: Batch | Sample, size: int, seed: int, device: torch.device) -> Callable[[range], Batch]:
@@ -97,6 +104,8 @@ def check(name: str, data: object, device: torch.device, epoch_size: int | None 
     if isinstance(data, Tensor | tuple) or name == "validation" or not _is_loader(data):
         _check_tensors(name, data, device)
         size = length(data)
+    elif epoch_size is not None:
+        raise ValueError(f"epoch_size is {epoch_size}, expected None, for a loader's epoch is all that it gives")
     else:
         size = _length_of(data)
     if epoch_size not in (None, size):

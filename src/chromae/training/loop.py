@@ -55,6 +55,9 @@ def fit(
             batches whenever it is gone through, such as a DataLoader; order and random numbers are its own, and no
             bits are promised. Or None, for what learns without data, such as a picture: then a batch is a generator
             of random numbers, and `steps` takes the place of epochs, with an entry each in the history.
+        epochs, epoch_size, batch_size: how often the data are gone through; for a function, how many examples an epoch
+            has; how many examples a step sees.
+        lr, optimizer: learning rate, and what makes an optimiser of parameters and `lr`, by default an Adam.
         objective: `objective(model, batch) -> {"loss": …, …}`, or the loss alone. A loss of several elements is summed
             for the gradient (an ensemble has one per member).
         schedule: learning-rate factor as a function of the training progress in [0, 1), such as `one_cycle`.
@@ -75,8 +78,8 @@ def fit(
     Ctrl-C ends training: the model keeps what it learnt, the history of the finished epochs is returned. With a
     checkpoint, from which the same call goes on, and inside `study.run`, the interrupt itself goes on: what follows
     would take a half-trained model for a trained one.
-    Without clipping, which sees all members, an ensemble goes on without those that diverge; a line says which, and
-    their history is nan.
+    An ensemble goes on without members that diverge, if nothing is clipped (which would see them all); a line says
+    which, and their history is nan.
     Under torchrun every process takes its share of each batch, gradients are averaged, batch norms see the whole
     batch, and the first process logs (its own share), calls back, and reads and writes checkpoints. A loader is to
     share out by itself, as a DistributedSampler does; without data all do the same steps.
@@ -84,8 +87,8 @@ def fit(
     Raises:
         ValueError: an argument out of range, unfit data, or a checkpoint that is broken or made by another recipe.
         FloatingPointError: the loss or a weight is no longer finite; names the step and leaves the model with its
-            weights from the end of the epoch before, or, if steps are not epochs of their own, from up to 200 steps
-            before.
+            weights from the end of the epoch before, or, with `data=None` and neither callback nor checkpoint, from up
+            to a hundred steps before.
     """
     _check_numbers(model, data, validation, epochs, steps, batch_size, lr, clip, seed)
     device, size = next(model.parameters()).device, check("data", data, next(model.parameters()).device, epoch_size)

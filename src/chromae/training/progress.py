@@ -121,7 +121,12 @@ class Progress:
             self.state.history.setdefault(name, []).extend(values)
 
     def say_stopped(self) -> None:
-        """Say what Ctrl-C leaves; the steps of the one epoch that runs, if there is no other, go to the history."""
+        """Say what Ctrl-C leaves; the steps of the one epoch that runs, if there is no other, go to the history.
+
+        Raises FloatingPointError if they have led to nan, which no look has seen yet.
+        """
+        if self.block and self.workers == 1:  # other processes may not have been stopped
+            self.look()
         done, unit = self.state.epoch, "epochs"
         if self.every_step and not done:
             self.note()
