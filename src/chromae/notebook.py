@@ -38,7 +38,9 @@ class Here(NamedTuple):
     started: float  # on the clock of `time.perf_counter`
 
     def publish(self, metrics: Mapping[str, Metric]) -> None:
-        """A notebook's last line: write its numbers to its results file, and print them, and how long it took.
+        """A notebook's last line: write its numbers to `folders.results`, and print them, and how long it took.
+
+        That is a folder below build/, unless `make notebooks` runs it.
 
         `metrics` maps names to what `results.metric` and `study.metric` give. Raises ValueError if there is none.
         """
