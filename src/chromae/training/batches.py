@@ -51,7 +51,8 @@ def batches(
 
 def _loaded(data: Iterable, seed: int, device: torch.device, workers: int) -> Iterator[Batch]:
     """A loader's batches, as long as every process has one. Raises ValueError, in all of them, if there is none."""
-    sampler = getattr(getattr(data, "batch_sampler", None) or data, "sampler", None)
+    batches_of = getattr(data, "batch_sampler", None)
+    sampler = getattr(data if batches_of is None else batches_of, "sampler", None)
     if hasattr(sampler, "set_epoch"):
         sampler.set_epoch(seed)  # a DistributedSampler, which would repeat its order
     batches, end = iter(data), object()
