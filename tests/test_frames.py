@@ -31,6 +31,13 @@ EXECUTABLE = imageio_ffmpeg.get_ffmpeg_exe()
 no_scripts = pytest.mark.skipif(os.name == "nt", reason="the encoder's stand-in is a shell script")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _ends_at_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frames, "HOLD", 0)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def carried_ffmpeg(monkeypatch):
     """The ffmpeg that imageio-ffmpeg carries, so that every machine tests the same one."""
@@ -576,3 +583,25 @@ def test_filming_does_without_torch(few, tmp_path):
     done = subprocess.run(asked, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 ['chromae.figures.frames']"
     assert b"moov" in atoms(tmp_path / "film.mp4")
+
+
+def test_a_film_stays_on_its_last_frame(tmp_path, monkeypatch):
+    monkeypatch.setattr(frames, "HOLD", 1)
+    for number in (1, 2):
+        frames.save(np.full((40, 60, 3), 100 * number, np.uint8), tmp_path, number)
+    shown = iio.imread(frames.film(tmp_path, tmp_path / "film.mp4", fps=5))
+    assert len(shown) == 2 + 5
+    assert abs(shown[1:].mean() - 200) < 3
+
+
+def test_a_strip_shows_four_frames_from_the_first_to_the_last(tmp_path):
+    folder = tmp_path / "frames"
+    for number in range(12):
+        frames.save(np.full((40, 60, 3), 20 * number, np.uint8), folder, number + 1)
+    film = frames.film(folder, tmp_path / "film.mp4", fps=6)
+    with Image.open(io.BytesIO(frames.strip(film, width=240))) as image:
+        assert image.size == (240, 40)
+        shades = np.asarray(image)[20, 30::60].mean(1)
+    assert np.abs(shades - 20 * np.array([0, 4, 7, 11])).max() < 15
+    with pytest.raises(ValueError, match="could not be read as a film"):
+        frames.strip(tmp_path / "none.mp4")

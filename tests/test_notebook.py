@@ -32,7 +32,7 @@ def test_the_first_line_says_where_a_notebook_runs(by_hand):
     assert here.folders == settings.folders("03_digits")
     assert here.folders.frames.is_dir()
     assert here.data == "MNIST, 7 digits, preset standard"
-    assert here.caption == f"MNIST, 7 digits, preset standard, {settings.device_name(here.device)}"
+    assert here.caption == "LIVE · MNIST, 7 digits, preset standard"
 
 
 def test_it_takes_a_device_and_a_quality_of_figures(by_hand, monkeypatch):
@@ -40,7 +40,7 @@ def test_it_takes_a_device_and_a_quality_of_figures(by_hand, monkeypatch):
     monkeypatch.setattr(style, "use", used.append)
     here = notebook.begin("03_digits", data="none", device="meta", quality=33)
     assert here.device == torch.device("meta")
-    assert here.caption == "none, preset standard, meta"
+    assert here.caption == "LIVE · none, preset standard"
     assert used == [33]
 
 

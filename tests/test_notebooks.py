@@ -88,9 +88,21 @@ def test_prints_the_numbers_that_are_published(path):
 
 
 @EACH
+def test_every_caption_says_where_its_figure_comes_from(path):
+    """LIVE (`here.caption`), RECORD (`study.origin`), or what is neither trained nor read; no mark typed by hand."""
+    for cell in code_cells(nbformat.read(path, as_version=4)):
+        assert not re.search(r"\b(LIVE|RECORD)\b", cell.source), cell.id
+        for call in ast.walk(ast.parse(cell.source)):
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "plots.caption":
+                assert re.search(
+                    r"here\.(caption|data|preset)|study\.origin|no data|generated", ast.unparse(call.args[1])
+                )
+
+
+@EACH
 def test_is_an_essay_of_short_cells(path):
     notebook = nbformat.read(path, as_version=4)
     assert len(code_cells(notebook)) >= 15
-    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 40
+    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 25
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
     assert words >= 600

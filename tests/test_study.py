@@ -18,7 +18,7 @@ import torch
 
 from chromae import settings
 from chromae.arguments import check
-from chromae.records import fingerprint, study, weights
+from chromae.records import fingerprint, results, study, weights
 
 
 def square(x, seed):
@@ -150,7 +150,7 @@ def test_metric_where_and_origin_describe_records(tmp_path):
     assert (metric["value"], metric["n"], metric["unit"], metric["preset"]) == (26, 2, "squares", "standard")
     assert metric["spread"] == pytest.approx(2**0.5)
     assert metric["device"] == records[0]["device"]
-    assert study.origin(records).startswith("4 runs, preset standard, 0 seconds each on ")
+    assert study.origin(records).startswith("RECORD · 4 runs, preset standard, 0 seconds each on ")
 
 
 def test_origin_finds_records_at_any_depth(tmp_path):
@@ -549,3 +549,15 @@ def test_inside_a_study_an_interrupt_goes_on(tmp_path):
     assert seen == [True, True]
     assert settings.in_study.get() is False
     assert [path.name for path in tmp_path.iterdir()] == ["seed=0_x=2.json"]
+
+
+def test_what_is_missing_is_said_before_it_runs(tmp_path, capsys):
+    """With the time that it will take, by the records of its neighbours; nothing for what takes no minute."""
+    records = study.run(square, CASES, [0, 1], tmp_path, jobs=1)
+    assert capsys.readouterr().out == ""
+    for path in tmp_path.glob("*.json"):
+        record = json.loads(path.read_text()) | {"seconds": 90.0}
+        results.write_json(path, {key: value for key, value in record.items() if key != "checksum"})
+    (tmp_path / "seed=0_x=2.json").unlink()
+    assert len(study.run(square, CASES, [0, 1], tmp_path, jobs=1)) == len(records)
+    assert "1 of 4 runs have no record and are run now: about 2 minutes\n" in capsys.readouterr().out

@@ -11,7 +11,7 @@ from beartype.vale import Is
 
 from chromae import settings
 from chromae.arguments.kinds import Count, Device
-from chromae.figures import style
+from chromae.figures import frames, style
 from chromae.records import results
 
 
@@ -34,7 +34,7 @@ class Here(NamedTuple):
     device: torch.device
     folders: settings.Folders  # where it writes: images, films, frames, results, studies, weights
     data: str  # what its numbers are about, and the preset: "MNIST, 10,000 test digits, preset standard"
-    caption: str  # the same, and the device's name: what stands below a figure
+    caption: str  # the same after LIVE: what stands below a figure of what this run trained
     started: float  # on the clock of `time.perf_counter`
 
     def publish(self, metrics: Mapping[str, Metric]) -> None:
@@ -64,18 +64,20 @@ def begin(name: str, data: str, device: torch.device | Device | None = None, qua
     preset, device = settings.preset(), settings.device() if device is None else torch.device(device)
     style.use(quality)
     data = f"{data}, preset {preset}"
-    caption = f"{data}, {settings.device_name(device)}"
-    return Here(name, preset, device, settings.folders(name), data, caption, time.perf_counter())
+    return Here(name, preset, device, settings.folders(name), data, f"LIVE · {data}", time.perf_counter())
 
 
 def video(films: str | Path | Sequence[str | Path], text: str, width: Count = 80) -> object:
     """A film, or several side by side, each so many percent wide, over a line of text: a cell's last expression.
 
-    The page looks for a film where it lies as seen from the notebook, so the notebook and its films move together.
+    Four of its frames stand above it, for pages that show no films. The page looks for a film where it lies as seen
+    from the notebook, so the notebook and its films move together.
     """
-    from IPython.display import HTML  # here, for a script may not have it
+    from IPython.display import HTML, Image, display  # here, for a script may not have it
 
-    films = [films] if isinstance(films, str | Path) else films
+    films = [Path(film) for film in ([films] if isinstance(films, str | Path) else films)]
+    for film in filter(Path.exists, films):
+        display(Image(data=frames.strip(film), format="jpeg"))
     players = (
         f'<video src="{os.path.relpath(film)}" width="{width}%" autoplay loop muted controls></video>' for film in films
     )

@@ -5,6 +5,7 @@ newer than its frames is kept.
 """
 
 import contextlib
+import io
 import itertools
 import os
 import re
@@ -24,6 +25,7 @@ from chromae import files
 from chromae.arguments.kinds import Count, Natural
 
 FPS = 24
+HOLD = 1  # second that a film stays on its last frame
 BEFORE = "-before"  # so ends the hidden name of a folder that gives way to a run's
 # To an even size, then to colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers.
 COLOR_CHAIN = (
@@ -100,7 +102,8 @@ def settle(folder: str | Path) -> Path:
 def film(folder: str | Path, path: str | Path, fps: int = FPS) -> Path:
     """Make an MP4 (H.264, yuv420p, BT.709, even size) of the frames in a folder, in the order of their numbers.
 
-    The rate is noted in the folder, so that the command makes the same film again; then the folder is settled.
+    It stays on its last frame for a second. The rate is noted in the folder, so that the command makes the same film
+    again; then the folder is settled.
     The ffmpeg that IMAGEIO_FFMPEG_EXE names is tried first, then the one that imageio-ffmpeg carries, then the
     system's. If none can make the film, a sentence says so and how to make it later, and the run goes on: its frames
     and an earlier film stay. Returns the film's path.
@@ -181,6 +184,24 @@ def preview(film: str | Path, path: str | Path, width: Count = 320, every: Count
     return Path(path)
 
 
+def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
+    """Frames of a film side by side, the first to the last, as a JPEG of this width.
+
+    Raises ValueError for a film that cannot be read.
+    """
+    try:
+        about = iio.immeta(film)
+        last = round(about["fps"] * (about["duration"] - HOLD)) - 1
+        chosen = set(np.linspace(0, max(0, last), count).round().astype(int).tolist())
+        shown = [image for number, image in enumerate(iio.imiter(film)) if number in chosen]
+        sheet = np.concatenate(shown, axis=1)
+    except Exception as error:  # imageio has many, as in `preview`
+        raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
+    buffer = io.BytesIO()
+    Image.fromarray(_narrowed(sheet, width)).save(buffer, format="jpeg", quality=80)
+    return buffer.getvalue()
+
+
 def _narrowed(image: UInt8[np.ndarray, "height width 3"], width: int) -> UInt8[np.ndarray, "low narrow 3"]:
     size = width, max(1, round(width * image.shape[0] / image.shape[1]))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
@@ -254,6 +275,8 @@ def _pipe(frames: list[Path], fps: int, path: Path, ffmpeg: str) -> None:
                         raise ValueError(
                             f"{frame} has shape {image.shape}, expected that of the first frame, {(height, width, 3)}"
                         )
+                    pipe.write(image.data)
+                for _ in range(HOLD * fps):
                     pipe.write(image.data)
         except BrokenPipeError:
             pass  # ffmpeg gave up: its exit status says so, its log why

@@ -42,6 +42,11 @@ class ColorAutoencoder(nn.Module):
         return self.decode(self.encode(rgb))
 
 
+def epochs(count: Count, latent: Count = 2, hidden: Sequence[Count] = ()) -> nn.ModuleList:
+    """One autoencoder for each epoch of a training run, for what is looked at from its beginning to its end."""
+    return nn.ModuleList(ColorAutoencoder(latent, hidden) for _ in range(count))
+
+
 def _mlp(sizes: Sequence[int]) -> nn.Module:
     layers = dense.layers(sizes, nn.SiLU)
     return nn.Sequential(*layers) if len(layers) > 1 else layers[0]

@@ -51,8 +51,7 @@ def run(
     hand left in build/ is taken to where records are published, with its weights, if this code made it and they still
     are those that it saved. Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an
     accelerator; inside `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back
-    and are written here, so a cluster needs no common disk. An interrupt goes on to the caller: runs in flight leave no
-    record.
+    and are written here, without a common disk. An interrupt goes on to the caller: runs in flight leave no record.
 
     Raises ValueError for arguments that JSON cannot hold, two cases under one name, or a file that is no record of its
     name's run.
@@ -69,6 +68,7 @@ def run(
     missing = [path for path, record in records.items() if record is None]
     if missing:
         jobs = jobs or (joblib.cpu_count(only_physical_cores=True) if settings.device().type == "cpu" else 1)
+        _forecast(list(records.values()), jobs)
         made = joblib.Parallel(n_jobs=min(jobs, len(missing)), return_as="generator_unordered")(
             joblib.delayed(_run)(function, tasks[path], preset, code) for path in missing
         )
@@ -95,9 +95,8 @@ def name(arguments: Mapping) -> str:
         raise ValueError(f"arguments are {told}, expected numbers, strings and lists of them") from error
     shown = {key: "x".join(map(str, v)) if isinstance(v, list | tuple) else v for key, v in sorted(arguments.items())}
     whole = re.sub(r"[^\w=.-]+", "-", "_".join(f"{key}={value}" for key, value in shown.items()))
-    if len(whole.encode()) <= LONGEST:
-        return whole
-    return f"{whole.encode()[: LONGEST - 17].decode(errors='ignore')}_{files.digest(whole)[:16]}"
+    short = f"{whole.encode()[: LONGEST - 17].decode(errors='ignore')}_{files.digest(whole)[:16]}"
+    return whole if len(whole.encode()) <= LONGEST else short
 
 
 def column(records: Sequence[Record], key: str) -> Float[np.ndarray, " n"]:
@@ -128,7 +127,7 @@ def select(records: Sequence[Record], **arguments: Plain) -> list[Record]:
 
 
 def origin(records: Sequence | Mapping) -> str:
-    """Where these records come from, for a caption: "9 runs, preset standard, 4 minutes each on CPU (…)".
+    """Where these records come from, for a caption: "RECORD · 9 runs, preset standard, 4 minutes each on CPU (…)".
 
     They may lie in lists, and as values in dictionaries, at any depth. Raises ValueError if there is none.
     """
@@ -138,7 +137,17 @@ def origin(records: Sequence | Mapping) -> str:
     minutes = sum(record["seconds"] for record in found) / len(found) / 60
     each = f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
     made = _made(found)
-    return f"{len(found)} runs, preset {made['preset']}, {each} each on {made['device']}"
+    return f"RECORD · {len(found)} runs, preset {made['preset']}, {each} each on {made['device']}"
+
+
+def _forecast(records: Sequence[Record | None], jobs: int) -> None:
+    """Say how many runs are missing, and how long they will take if they take as long as those that have a record."""
+    known = [record["seconds"] for record in records if record is not None]
+    minutes = sum(known) / max(1, len(known)) / 60 * -(-(len(records) - len(known)) // jobs)
+    if minutes >= 1:
+        print(
+            f"{len(records) - len(known)} of {len(records)} runs have no record and are run now: about {minutes:.0f} minutes"
+        )
 
 
 def _all(records: object) -> Iterator[Record]:
