@@ -134,9 +134,8 @@ def origin(records: Sequence | Mapping) -> str:
     found = list(_all(records))
     if not found:
         raise ValueError("records is empty, expected one or more")
-    minutes = sum(record["seconds"] for record in found) / len(found) / 60
-    each = f"{minutes:.0f} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
-    made = _made(found)
+    seconds, made = sum(record["seconds"] for record in found) / len(found), _made(found)
+    each = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
     return f"RECORD · {len(found)} runs, preset {made['preset']}, {each} each on {made['device']}"
 
 
@@ -249,10 +248,10 @@ def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Rec
         try:
             return _read(found, arguments, preset)
         except results.Broken as error:
-            aside = path.with_name(f"{path.name}.broken")
-            if found == path:
-                os.replace(path, aside)
-            print(f"{error}; it is run anew" + (f", and the file moved to {aside.name}" if found == path else ""))
+            moved = found == path
+            if moved:
+                os.replace(path, path.with_name(f"{path.name}.broken"))
+            print(f"{error}; it is run anew" + (f", and the file moved to {path.name}.broken" if moved else ""))
             return None
     left = settings.left_by_hand(path)
     if left is not None:
