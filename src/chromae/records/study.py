@@ -142,11 +142,9 @@ def origin(records: Sequence | Mapping) -> str:
 def _forecast(records: Sequence[Record | None], jobs: int) -> None:
     """Say how many runs are missing, and how long they will take if they take as long as those that have a record."""
     known = [record["seconds"] for record in records if record is not None]
-    minutes = sum(known) / max(1, len(known)) / 60 * -(-(len(records) - len(known)) // jobs)
-    if minutes >= 1:
-        print(
-            f"{len(records) - len(known)} of {len(records)} runs have no record and are run now: about {minutes:.0f} minutes"
-        )
+    missing = len(records) - len(known)
+    if (minutes := sum(known) / max(1, len(known)) / 60 * -(-missing // jobs)) >= 1:
+        print(f"{missing} of {len(records)} runs have no record and are run now: about {minutes:.0f} minutes")
 
 
 def _all(records: object) -> Iterator[Record]:
