@@ -151,7 +151,7 @@ def test_compare_names_the_numbers_that_differ(published, tmp_path):
     again = json.loads((published / "01_topic.json").read_text())
     again |= {"preset": "standard", "versions": {"torch": "9.9"}}
     results.write_json(published / "01_topic.json", again)
-    assert results.compare(published, published) == (["01_topic: 2 of 2 numbers as published"], 0)
+    assert results.compare(published, published) == (["01_topic: 2 of 2 numbers came out as published"], 0)
 
     other = tmp_path / "again"
     other.mkdir()
@@ -160,7 +160,7 @@ def test_compare_names_the_numbers_that_differ(published, tmp_path):
     results.write_json(other / "01_topic.json", again)
     results.write_json(other / "11_mine.json", again)  # not published, so not compared
     lines = [
-        "01_topic: 1 of 2 numbers as published"
+        "01_topic: 1 of 2 numbers came out as published"
         " (here standard, cuda (some card), torch 9.9; there standard, cpu (x86_64), torch 9.9)",
         "  mse is 0.031, published is 0.0275",
     ]
@@ -186,11 +186,19 @@ def test_compare_sees_numbers_that_are_no_longer_made(pair):
     """And new ones, which no published number contradicts."""
     lines, unexplained = pair(mse=0.0275, fresh=3)
     assert lines == [
-        "01_topic: 1 of 3 numbers as published",
+        "01_topic: 1 of 3 numbers came out as published",
         "  colors is no longer made, published is 12345",
         "  fresh is 3, was not published",
     ]
     assert unexplained == 1
+
+
+def test_compare_does_not_count_what_is_read_from_records(published, tmp_path):
+    record = json.loads((published / "01_topic.json").read_text())
+    record["metrics"]["mse"] |= {"preset": "standard", "device": "CPU"}
+    results.write_json(tmp_path / "again" / "01_topic.json", record)
+    (line,), _ = results.compare(tmp_path / "again", published)
+    assert line == "01_topic: 1 of 1 numbers came out as published; 1 more were read from records"
 
 
 def test_compare_counts_numbers_that_nothing_explains(pair):

@@ -115,11 +115,12 @@ def fill(text: str, folder: str | Path) -> str:
 
 
 def compare(folder: str | Path, published: str | Path) -> tuple[list[str], int]:
-    """A line for every published notebook that has results in `folder`: how many of its numbers are as published.
+    """A line for every published notebook that has results in `folder`: how many of its numbers came out as published.
 
-    Below it are those that are not, to a millionth, beside the published ones, and those that are no longer made. The
-    last line counts published records of studies that do not say which code made them. Beside the lines comes how many
-    numbers differ although preset, device and torch are the same. Raises FileNotFoundError without any results.
+    Numbers that were read from records, as those of `study.metric` are, are counted beside them: a file that agrees
+    with itself shows nothing. Below are those that are not as published, to a millionth, and those that are no longer
+    made. The last line counts published records of studies that do not say which code made them. Beside the lines comes
+    how many numbers differ although preset, device and torch are the same. Raises FileNotFoundError without results.
     """
     folder, published = Path(folder), Path(published)
     paths = [path for path in sorted(folder.glob("*.json")) if (published / path.name).exists()]
@@ -139,7 +140,9 @@ def compare(folder: str | Path, published: str | Path) -> tuple[list[str], int]:
         made, there = (f"{it['preset']}, {it['device']}, torch {it['versions']['torch']}" for it in (again, before))
         machines = "" if made == there else f" (here {made}; there {there})"
         other = sorted((found.keys() | expected.keys()) - set(same))
-        lines.append(f"{path.stem}: {len(same)} of {len(same) + len(other)} numbers as published{machines}")
+        read = sum("device" in again["metrics"][name] for name in same)
+        anew = f"{len(same) - read} of {len(same) + len(other) - read} numbers came out as published{machines}"
+        lines.append(f"{path.stem}: {anew}" + (f"; {read} more were read from records" if read else ""))
         for name in other:
             now = f"is {found[name]:.6g}" if name in found else "is no longer made"
             then = f"published is {expected[name]:.6g}" if name in expected else "was not published"
