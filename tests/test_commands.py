@@ -98,7 +98,7 @@ def test_compare_looks_where_make_leaves_results(repository, capsys):
     for folder in ("results", "build/results"):
         results.write_json(repository / folder / "topic.json", record)
     assert main(["compare"]) == 0
-    assert capsys.readouterr().out == "topic: 1 of 1 numbers as published\n"
+    assert capsys.readouterr().out == "topic: 1 of 1 numbers came out as published\n"
 
 
 def test_env_says_what_a_report_needs(capsys, monkeypatch):
