@@ -1,0 +1,152 @@
+// What the reader sets beside a map: background, classes, the plane, the numbers off the plane, the epoch.
+import { node, choice, checkbox } from "./dom.js";
+import { along, innerProduct, minus } from "./planes.js";
+import { short } from "./words.js";
+
+const SHOWN = ["decoded", "nearest real", "nearest, decoded"];
+
+export function backgroundSettings(scene, store) {
+  const decodes = scene.models.some((model) => model.decoder);
+  const grounds = [["plane", "decoded plane"], ["lattice", "lattice of decodes"]];
+  const real = scene.shape[1] > 1 ? [["pictures", "real images at their codes"]] : [];
+  const options = [...(decodes ? grounds : []), ...real, ["plain", "plain scatter"]];
+  return node("div", { className: "fields" }, choice("Background", options, store, "ground"),
+    checkbox("dots", store, "dots"), checkbox("hatch where no data is near", store, "holes"),
+    decodes ? shownSettings(store) : null);
+}
+
+function shownSettings(store) {
+  const buttons = SHOWN.map((words, i) => node("button", { type: "button", onclick: () => flip(store, "show", i) }, words));
+  pressedBy(buttons, store, "show", (on) => on);
+  return node("span", { role: "group", "aria-label": "Pictures beside the map", className: "field" }, "Show ", ...buttons);
+}
+
+function flip(store, name, index) {
+  const now = store.get(name);
+  store.set(name, now.includes(index) ? now.filter((it) => it !== index) : [...now, index].sort((a, b) => a - b));
+}
+
+function pressedBy(buttons, store, name, shows) {
+  const show = () => buttons.forEach((button, i) => button.setAttribute("aria-pressed", shows(store.get(name).includes(i))));
+  store.on(name, show);
+  show();
+}
+
+// One button for every class, pressed while its dots are shown.
+export function legend(scene, store) {
+  if (!scene.classes.length) return null;
+  const counts = scene.classes.map((_, i) => scene.labels.filter((label) => label === i).length);
+  const buttons = scene.classes.map((name, i) => {
+    const chip = node("span", { className: "chip", style: `background: rgb(${scene.colors[i].join()})` });
+    const title = `${name}: ${counts[i]} images`;
+    return node("button", { type: "button", className: "class", title, onclick: () => flip(store, "hide", i) }, chip, name);
+  });
+  pressedBy(buttons, store, "hide", (hidden) => !hidden);
+  const all = node("button", { type: "button", onclick: () => store.set("hide", []) }, "all");
+  const none = node("button", { type: "button", onclick: () => store.set("hide", scene.classes.map((_, i) => i)) }, "none");
+  return node("div", { role: "group", "aria-label": "Classes shown", className: "legend" }, ...buttons, all, none);
+}
+
+export function epochSlider(scene, store) {
+  const last = scene.epochs.length - 1;
+  if (last < 1) return null;
+  const range = node("input", { type: "range", min: 0, max: last, step: 1 });
+  const words = node("output", {});
+  const show = () => {
+    range.value = store.get("epoch");
+    const text = `${scene.epochs[Math.min(store.get("epoch"), last)]} of ${scene.epochs[last]}`;
+    words.textContent = text;
+    range.setAttribute("aria-valuetext", `epoch ${text}`);
+  };
+  range.addEventListener("input", () => store.set("epoch", Number(range.value)));
+  store.on("epoch", show);
+  show();
+  return node("label", { className: "field wide" }, "Epoch ", range, " ", words);
+}
+
+// For codes of more than two numbers: which plane, and what it needs. `leading()` is the view under the finger.
+export function planeSettings(scene, store, leading) {
+  if (scene.models.every((model) => model.size === 2)) return null;
+  const decodes = scene.models.some((model) => model.decoder);
+  const options = [["pca", "principal directions"], ["dims", "two latents"], ["three", "three real images"]];
+  if (decodes) options.push(["local", "where the picture changes most"]);
+  const sizes = scene.models.map((model) => model.size);
+  const dims = ["across", "up"].map((words, k) => {
+    const select = node("select", {}, ...Array.from({ length: Math.min(...sizes) }, (_, i) => node("option", { value: i }, `latent ${i + 1}`)));
+    select.addEventListener("change", () => {
+      const now = [...store.get("dims")];
+      if (Number(select.value) === now[1 - k]) now[1 - k] = now[k]; // the same twice would be no plane
+      now[k] = Number(select.value);
+      store.set("dims", now);
+    });
+    return { select, label: node("label", { className: "field" }, `${words} `, select) };
+  });
+  const corners = ["first", "second", "third"].map((words, k) => {
+    const take = () => {
+      if (leading().near.index >= 0) store.set("three", store.get("three").map((it, i) => (i === k ? leading().near.index : it)));
+    };
+    return node("button", { type: "button", onclick: take }, `nearest real image as the ${words}`);
+  });
+  const here = node("button", { type: "button", onclick: () => store.set("at", [...store.get("z")]) }, "find them again here");
+  const parts = { dims: dims.map(({ label }) => label), three: corners, local: [here], pca: [] };
+  const show = () => {
+    for (const [kind, elements] of Object.entries(parts)) for (const it of elements) it.hidden = store.get("axes") !== kind;
+    dims.forEach(({ select }, k) => (select.value = store.get("dims")[k]));
+  };
+  store.on("axes", show);
+  store.on("dims", show);
+  show();
+  return node("div", { className: "fields" }, choice("The map's plane", options, store, "axes"), ...Object.values(parts).flat());
+}
+
+// Sliders for what the plane leaves out: every latent beside the two shown, or the leading principal directions.
+export function restSliders(store, leading, move) {
+  const list = node("div", { className: "sliders" });
+  const details = node("details", {}, node("summary", {}, "The other numbers"), list);
+  let made = "";
+  let sliders = [];
+  const build = (view) => {
+    const { space } = view;
+    const axes = store.get("axes");
+    const latents = axes === "dims" && space.size <= 20;
+    const skipped = axes === "dims" ? store.get("dims") : axes === "pca" ? [0, 1] : [];
+    const count = latents ? space.size : space.axes.length;
+    const key = JSON.stringify([space.name, latents, skipped, count]);
+    if (key === made) return;
+    made = key;
+    sliders = Array.from({ length: count }, (_, i) => i).filter((i) => (!latents && axes === "dims") || !skipped.includes(i)).map((i) => {
+      const direction = latents ? space.center.map((_, k) => (k === i ? 1 : 0)) : space.axes[i];
+      const middle = latents ? innerProduct(space.center, direction) : 0;
+      const reach = 3.5 * (latents ? latentSpread(space, i) : space.spread[i]) || 1;
+      const range = node("input", { type: "range", min: middle - reach, max: middle + reach, step: "any" });
+      const value = node("span", { className: "faint" });
+      const from = latents ? space.center.map(() => 0) : space.center;
+      range.addEventListener("input", () => {
+        const z = leading().z;
+        move(along(z, direction, Number(range.value) - innerProduct(minus(z, from), direction)));
+      });
+      const words = latents ? `latent ${i + 1}` : `principal direction ${i + 1}`;
+      return { range, value, direction, from, label: node("label", { className: "field wide" }, `${words} `, range, value) };
+    });
+    list.replaceChildren(...sliders.map(({ label }) => label));
+  };
+  return {
+    element: details,
+    show(view) {
+      details.hidden = view.space.size < 3;
+      if (details.hidden) return;
+      build(view);
+      for (const { range, value, direction, from } of sliders) {
+        const now = innerProduct(minus(view.z, from), direction);
+        if (document.activeElement !== range || Math.abs(now - range.value) > 1e-4) range.value = now;
+        value.textContent = short(now);
+        range.setAttribute("aria-valuetext", short(now));
+      }
+    },
+  };
+}
+
+// The standard deviation of one latent, from the principal directions.
+function latentSpread(space, i) {
+  return Math.sqrt(space.axes.reduce((sum, axis, k) => sum + (axis[i] * space.spread[k]) ** 2, 0));
+}
