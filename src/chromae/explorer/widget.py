@@ -1,0 +1,193 @@
+"""The explorer and the colour lab in a notebook: what the reader does there can be read, set and watched in Python."""
+
+import base64
+import functools
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from jaxtyping import Float, Num, UInt8
+from torch import Tensor, nn
+
+from chromae.arguments.kinds import Count
+from chromae.explorer import page, scene, still
+from chromae.explorer.lab import SCENE
+from chromae.figures import frames
+from chromae.models.color_autoencoder import ColorAutoencoder, color_map
+
+GLUE = """
+export default {
+  async render({ model, el, signal }) {
+    const root = document.createElement("section");
+    root.className = "chromae";
+    el.append(root);
+    const scene = model.get("scene"), bytes = model.get("blob");
+    const blob = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    await mount(root, scene, blob, modelStore(model, Object.keys(scene.state), signal), signal);
+  },
+};
+"""
+
+
+def explore(
+    model: nn.Module | Sequence[tuple[str, nn.Module]],
+    data: Num[Tensor, "n *shape"],
+    labels: Num[Tensor, " n"] | None = None,
+    **options: object,
+) -> object:
+    """The latent space of a model, or of two, under a finger: a cell's last expression.
+
+    `options` are those of `scene.make`, which says what everything is and what it raises. What comes back is a widget:
+    `z`, the code under the finger, can be read, set and observed, as can `epoch`, `path` and all else that the reader
+    changes; `image` is what the model makes of z, `picked` the number of the nearest of the images shown (set it to go
+    there), and `film` saves the path as an MP4. Where no widget can run, a picture of it stands. Raises ImportError,
+    saying what to install, without anywidget.
+    """
+    made, blob = scene.make(model, data, labels, **options)
+    chosen = scene.chosen(len(data), options.get("images", scene.IMAGES), options.get("seed", 0))
+    likelihood = options.get("likelihood", "")
+    return _kinds()["explore"](made, blob, _networks(model, options.get("epochs")), data[chosen], likelihood)
+
+
+def color_lab(**settings: str) -> object:
+    """The colour lab, in which the autoencoder of 17 numbers trains live, as a widget; `slip="epoch"` sets the slip.
+
+    Its settings can be read, set and observed. Raises ValueError for one that it does not have, and ImportError as
+    `explore`.
+    """
+    if unknown := sorted(set(settings) - set(SCENE["state"])):
+        raise ValueError(f"settings hold {unknown[0]!r}, expected some of {', '.join(SCENE['state'])}")
+    return _kinds()["lab"](SCENE | {"state": SCENE["state"] | settings}, b"")
+
+
+def _networks(model: nn.Module | Sequence, epochs: Sequence[nn.Module] | None) -> list[list[nn.Module]]:
+    """The networks of every epoch, for each of the models."""
+    given = [epochs or model] if isinstance(model, nn.Module) else [one for _, one in model]
+    return [list(one) if isinstance(one, nn.ModuleList | Sequence) else [one] for one in given]
+
+
+@functools.cache
+def _kinds() -> Mapping[str, type]:
+    """The two classes of widgets, made when the first is asked for: the package itself does without anywidget."""
+    try:
+        import anywidget
+        import traitlets
+    except ImportError as error:
+        raise ImportError("a widget needs anywidget: `pip install anywidget`, or use explorer.save_html") from error
+    traits = {bool: traitlets.Bool, int: traitlets.Int, float: traitlets.Float, str: traitlets.Unicode}
+
+    class Page(anywidget.AnyWidget):
+        """A page's view as a widget, with a trait for everything in the scene's state."""
+
+        _css = (page.HERE / "style.css").read_text(encoding="utf-8")
+        scene = traitlets.Dict().tag(sync=True)
+        blob = traitlets.Bytes().tag(sync=True)
+
+        def __init__(self, made: Mapping[str, object], blob: bytes):
+            state = made["state"].items()
+            self.add_traits(**{name: traits.get(type(it), traitlets.List)(it).tag(sync=True) for name, it in state})
+            super().__init__(scene=dict(made), blob=blob)
+
+        def _repr_mimebundle_(self, **options: object) -> object:
+            """What anywidget shows, and beside it a picture for where no widget can run."""
+            bundle = super()._repr_mimebundle_(**options)
+            data, about = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
+            return data | {"image/png": base64.b64encode(self._still()).decode("ascii")}, about
+
+    class Explorer(Page):
+        """The latent space of a model, or of two, under a finger."""
+
+        _esm = page.bundle("explore", "store") + GLUE
+        picked = traitlets.Int(-1)
+
+        def __init__(self, made: Mapping, blob: bytes, networks: list, shown: Tensor, likelihood: str | Sequence[str]):
+            self._networks, self._images = networks, shown
+            self._likelihoods = [likelihood] * len(networks) if isinstance(likelihood, str) else list(likelihood)
+            super().__init__(made, blob)
+            self._pick()
+            self.observe(lambda _: self._pick(), names=["z", "model", "epoch"])
+            self.observe(lambda change: self._go(change["new"]), names=["picked"])
+
+        @property
+        def image(self) -> UInt8[np.ndarray, "height width channels"]:
+            """What the model under the finger makes of z, from 0 to 255. Raises ValueError if it has no decoder."""
+            return self._decoded(torch.tensor([self.z], dtype=torch.float32))[0]
+
+        def film(self, path: str | Path, count: Count = 96, fps: Count = 24) -> Path:
+            """Save the path as an MP4 that moves evenly in what one sees, `count` frames long; returns the film's path.
+
+            Raises ValueError without a path of two points or more, and for a model without a decoder.
+            """
+            corners = torch.tensor(self.path, dtype=torch.float32).view(-1, 2)
+            if len(corners) < 2:
+                raise ValueError(f"path has {len(corners)} points, expected two or more: draw one, or set widget.path")
+            origin, axes = self._plane()
+            z = torch.tensor(self.z, dtype=torch.float32)
+            places = z + (corners - (z - origin) @ axes.T) @ axes  # what lies off the plane stays
+            parts = torch.linspace(0, 1, 64)[:-1, None]
+            fine = [a + parts * (b - a) for a, b in itertools.pairwise(places)]
+            pictures = self._decoded(torch.cat([*fine, places[-1:]]))
+            folder = frames.clear(Path(path).with_suffix(""))
+            for number, index in enumerate(still.even(pictures, count)):
+                frames.save(still.enlarged(pictures[index]), folder, number + 1)
+            return frames.film(folder, path, fps)
+
+        @property
+        def _network(self) -> nn.Module:
+            epochs = self._networks[self.model]
+            return epochs[min(self.epoch, len(epochs) - 1)]
+
+        def _codes(self) -> Float[Tensor, "n d"]:
+            """Of the images shown, by the model under the finger."""
+            return scene.codes_of(self._network, scene.floats(self._images)).flatten(1)
+
+        def _plane(self) -> tuple[Tensor, Tensor]:
+            three = self._codes()[list(self.three)]
+            return still.plane(self.scene["models"][self.model], self.axes, self.dims, three)
+
+        def _decoded(self, codes: Float[Tensor, "n d"]) -> UInt8[np.ndarray, "n height width channels"]:
+            if not hasattr(self._network, "decode"):
+                raise ValueError(f"model is a {type(self._network).__name__}, which has no decoder")
+            shape = scene.codes_of(self._network, scene.floats(self._images[:1])).shape[1:]
+            return still.decoded(self._network, codes, tuple(shape), self._likelihoods[self.model] or "bernoulli")
+
+        def _pick(self) -> None:
+            self._nearest = int((self._codes() - torch.tensor(self.z)).norm(dim=1).argmin())
+            self.picked = self._nearest
+
+        def _go(self, index: int) -> None:
+            if not 0 <= index < len(self._images):
+                raise ValueError(f"picked is {index}, expected the number of an image, 0 to {len(self._images) - 1}")
+            if index != self._nearest:
+                self.z = self._codes()[index].tolist()
+
+        def _still(self) -> bytes:
+            origin, axes = still.plane(self.scene["models"][self.model], "pca", self.dims, self._codes()[:3])
+            codes, z = self._codes(), torch.tensor(self.z)
+            near = still.pixels(scene.floats(self._images[self.picked : self.picked + 1]).cpu())[0]
+            image, what = (self.image, "decoded") if hasattr(self._network, "decode") else (near, "the nearest image")
+            colors = np.array(self.scene["colors"])[self.scene["labels"]] / 255
+            if self._images.ndim == 2:
+                colors = scene.floats(self._images).cpu().numpy()
+            places, here = (codes - origin) @ axes.T, ((z - origin) @ axes.T).tolist()
+            return still.png(places, colors, here, image, (str(self.scene["title"]), what))
+
+    class Lab(Page):
+        """The colour lab."""
+
+        _esm = page.bundle("lab", "store") + GLUE
+
+        def _still(self) -> bytes:
+            figure, axes = plt.subplots(figsize=(3.2, 3.4))
+            torch_state = torch.get_rng_state()
+            torch.manual_seed(0)
+            axes.imshow(color_map(ColorAutoencoder()).numpy())
+            torch.set_rng_state(torch_state)
+            axes.set_title("the colour lab, before its first epoch", fontsize=9)
+            axes.axis("off")
+            return still.saved(figure)
+
+    return {"explore": Explorer, "lab": Lab}

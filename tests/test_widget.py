@@ -1,0 +1,212 @@
+"""The explorer in a notebook: Python and the page see the same state, and a picture stands where no widget can run."""
+
+import base64
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+
+import imageio.v3 as iio
+import nbformat
+import numpy as np
+import pytest
+import torch
+from browser import Watched, chromium
+from PIL import Image
+
+from chromae import explorer
+from chromae.models import dense
+from chromae.models.autoencoder import Autoencoder
+from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.settings import ROOT
+
+pytest.importorskip("anywidget")
+SHAPE = (1, 8, 8)
+
+
+def model():
+    torch.manual_seed(0)
+    made = Autoencoder(dense.encoder(SHAPE, [16], 2), dense.decoder(2, [16], SHAPE))
+    with torch.no_grad():
+        for layer in made.modules():
+            if isinstance(layer, torch.nn.Linear):
+                layer.weight.mul_(3)  # so that codes lie apart
+    return made
+
+
+IMAGES, LABELS = torch.rand(60, *SHAPE, generator=torch.Generator().manual_seed(1)), torch.arange(60) % 3
+
+
+@pytest.fixture
+def widget():
+    return explorer.explore(model(), IMAGES, LABELS, title="Noise")
+
+
+def test_image_is_what_the_model_makes_of_z(widget):
+    widget.z = [0.5, -1.0]
+    with torch.no_grad():
+        expected = model().decode(torch.tensor([[0.5, -1.0]]))[0].movedim(0, -1)
+    assert np.abs(widget.image - 255 * expected.numpy()).max() <= 0.5 + 1e-3
+
+
+def test_picked_follows_z_and_z_follows_picked(widget):
+    with torch.no_grad():
+        codes = model().encode(IMAGES)
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]), names=["picked"])
+    widget.z = codes[7].tolist()
+    assert widget.picked == 7
+    widget.picked = 21
+    assert widget.z == pytest.approx(codes[21].tolist())
+    assert seen == [7, 21]
+    with pytest.raises(ValueError, match=r"^picked is 60, expected the number of an image, 0 to 59$"):
+        widget.picked = 60
+
+
+def test_a_path_is_filmed_at_an_even_speed(widget, tmp_path):
+    with pytest.raises(ValueError, match=r"^path has 0 points, expected two or more: draw one, or set widget.path$"):
+        widget.film(tmp_path / "walk.mp4")
+    widget.path = [-3.0, 0.0, 0.0, 2.0, 3.0, 0.0]
+    film = widget.film(tmp_path / "walk.mp4", count=12)
+    shown = iio.imread(film)[:12].astype(float)
+    assert shown.shape[1:] == (320, 320, 3)
+    steps = np.sqrt(np.square(np.diff(shown, axis=0)).mean((1, 2, 3)))
+    assert steps.max() < 3 * steps.min() + 1
+
+
+def test_two_models_epochs_and_colours():
+    colors = torch.rand(40, 3, generator=torch.Generator().manual_seed(2))
+    torch.manual_seed(0)
+    epochs = torch.nn.ModuleList(ColorAutoencoder() for _ in range(3))
+    widget = explorer.explore([("a", epochs), ("b", ColorAutoencoder())], colors)
+    images = []
+    for widget.model, widget.epoch in ((0, 0), (0, 2), (1, 2)):
+        images.append(widget.image.tolist())
+        assert widget.image.shape == (1, 1, 3)
+    assert len({str(image) for image in images}) == 3
+
+
+def picture(bundle):
+    data = bundle[0] if isinstance(bundle, tuple) else bundle
+    assert "application/vnd.jupyter.widget-view+json" in data
+    assert "text/html" not in data
+    return data["image/png"]
+
+
+def test_a_picture_stands_where_no_widget_can_run(widget):
+    for one in (widget, explorer.color_lab()):
+        data = base64.b64decode(picture(one._repr_mimebundle_()))
+        assert len(data) < 150_000
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.width > 200
+            assert len(image.convert("RGB").getcolors(256)) > 10
+
+
+def test_bad_settings_are_said():
+    with pytest.raises(
+        ValueError, match=r"^settings hold 'speed', expected some of slip, loss, lr, batch, hidden, seed"
+    ):
+        explorer.color_lab(speed="1")
+    assert explorer.color_lab(slip="epoch").slip == "epoch"
+
+
+def test_without_anywidget_a_sentence_says_what_to_install(monkeypatch):
+    explorer.widget._kinds.cache_clear()
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    with pytest.raises(ImportError, match=r"^a widget needs anywidget: `pip install anywidget`, or use"):
+        explorer.color_lab()
+    explorer.widget._kinds.cache_clear()
+
+
+CELL = """
+import sys
+sys.path.insert(0, {tests!r})
+from test_widget import IMAGES, LABELS, explorer, model
+w = explorer.explore(model(), IMAGES, LABELS, title="Noise")
+w
+"""
+NOTE = 'w.observe(lambda change: open("z.txt", "w").write(str(change["new"])), names=["z"])'
+MOVE = "w.z = [1.25, -0.5]"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lab")
+    cells = [CELL.format(tests=str(ROOT / "tests")), NOTE, MOVE]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.strip()) for cell in cells])
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(book, folder / "book.ipynb")
+    return folder
+
+
+def test_an_executed_notebook_carries_the_picture_and_no_state(folder):
+    """Executed and stripped as `make notebooks` does it, then rendered as a page."""
+    make = (ROOT / "Makefile").read_text()
+    strip = re.search(r"STRIP := \$\(RUN\) (.*?)\n\n", make, re.DOTALL)[1].replace("\\\n", " ")
+    name = folder / "executed.ipynb"
+    convert = [sys.executable, "-m", "nbconvert", "--log-level=ERROR"]
+    subprocess.run([*convert, "--to", "notebook", "--execute", "--output", name, folder / "book.ipynb"], check=True)
+    subprocess.run(f'"{sys.executable}" {strip} "{name}"', shell=True, check=True)
+    book = nbformat.read(name, as_version=4)
+    nbformat.validate(book)
+    assert "widgets" not in book.metadata
+    picture(book.cells[0].outputs[-1].data)
+    subprocess.run([*convert, "--to", "html", name], check=True)
+    html = name.with_suffix(".html").read_text()
+    assert 'src="data:image/png;base64,' in html
+    assert "html-manager" not in html
+
+
+@pytest.fixture(scope="module")
+def jupyter(folder):
+    """The address of a JupyterLab of its own, which asks nobody for a token."""
+    pytest.importorskip("jupyterlab")
+    places = {
+        key: str(folder / key) for key in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "HOME")
+    }
+    options = ["--ServerApp.token=", "--ServerApp.password=", "--no-browser", "--port=0", "--allow-root"]
+    options += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={folder}"],
+        env=os.environ | places, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        for _ in range(300):
+            for about in (folder / "JUPYTER_RUNTIME_DIR").glob("jpserver-*.json"):
+                url = json.loads(about.read_text())["url"]
+                urllib.request.urlopen(f"{url}api", timeout=5)
+                yield url
+                return
+            time.sleep(0.1)
+        pytest.fail("JupyterLab did not start within 30 seconds")
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_in_jupyterlab_a_click_sets_z_and_setting_z_moves_the_dot(jupyter, folder):
+    with chromium() as browser:
+        lab = Watched(browser).page
+        lab.goto(f"{jupyter}lab/tree/book.ipynb")
+        cell = lab.locator(".jp-CodeCell .jp-InputArea-editor")
+        cell.first.click(timeout=30_000)
+        for _ in range(2):  # the widget's cell, then the one that watches it
+            lab.keyboard.press("Shift+Enter")
+        box = lab.locator(".chromae.explorer canvas.map")
+        box.wait_for(timeout=30_000)
+        box.scroll_into_view_if_needed()
+        lab.wait_for_timeout(500)
+        box.click(position={"x": 60, "y": 60})
+        for _ in range(100):
+            if (folder / "z.txt").exists():
+                break
+            lab.wait_for_timeout(100)
+        z = json.loads((folder / "z.txt").read_text())
+        assert len(z) == 2
+        lab.locator(".jp-CodeCell").nth(2).locator(".jp-InputArea-editor").click()
+        lab.keyboard.press("Shift+Enter")
+        lab.locator(".chromae.explorer output.says", has_text="z = (1.25, −0.50)").wait_for(timeout=10_000)
