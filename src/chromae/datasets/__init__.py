@@ -17,6 +17,9 @@ from chromae.datasets.sprites import Factors, draw, draw_bytes, factors
 
 Make = Callable[[int, Generator], Factors]
 
+# CIFAR-10's classes.
+PHOTOS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
 
 class Labelled(NamedTuple):
     """Images of 8 bits and their classes, on one device."""

@@ -12,13 +12,15 @@ from chromae import files
 
 HERE = Path(__file__).parent
 IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+SPACE = re.compile(r"^ *//.*\n|^ +", re.MULTILINE)  # comments on lines of their own, and what indents
 EXPORT = re.compile(r"^export (?=(async )?function|const|let|class)", re.MULTILINE)
 
 
 def bundle(*names: str) -> str:
     """The modules of these names and all that they import, as one script without imports: a page on disk has none.
 
-    All share one scope, so no two modules may have a top-level name in common; a test reads them.
+    All share one scope, so no two modules may have a top-level name in common; a test reads them. What only readers
+    need, comments and indents, stays in the files.
     Raises ValueError for a module that is not there.
     """
     parts: dict[str, str] = {}
@@ -31,7 +33,7 @@ def bundle(*names: str) -> str:
         for needed in IMPORT.findall(source):
             if needed not in parts:
                 add(needed)
-        parts[module] = f"// {path.name}\n{EXPORT.sub('', IMPORT.sub('', source))}"
+        parts[module] = f"// {path.name}\n{SPACE.sub('', EXPORT.sub('', IMPORT.sub('', source)))}"
 
     for name in names:
         if name not in parts:
