@@ -60,9 +60,17 @@ export async function mount(root, scene, blob, store, signal) {
   }
   const refresh = oncePerFrame(update, signal);
 
+  // A plane that the reader has just chosen goes through the three images, or starts where the finger is.
+  function ontoPlane() {
+    if (store.get("axes") === "local") store.set("at", [...store.get("z")]);
+    if (store.get("axes") !== "three") return;
+    update();
+    keep(leading().onPlane());
+  }
+
   function followed(view, first, picture) {
     const encoder = view.space.encoder(store.get("epoch"));
-    if (picture && encoder) return Array.from(encoder.run(channelsFirst(picture, scene.shape)).slice(0, view.space.size));
+    if (picture && encoder) return coded(encoder, channelsFirst(picture, scene.shape), view);
     const near = Math.max(0, first.near.index);
     return view.codeOf(near, Math.min(store.get("epoch"), view.space.epochs - 1));
   }
@@ -70,7 +78,11 @@ export async function mount(root, scene, blob, store, signal) {
   function yours(view) {
     const encoder = sketched && view.space.encoder(store.get("epoch"));
     if (!encoder) return null;
-    return { image: sketched.image, code: Array.from(encoder.run(sketched.values).slice(0, view.space.size)) };
+    return { image: sketched.image, code: coded(encoder, sketched.values, view) };
+  }
+
+  function coded(encoder, values, view) {
+    return Array.from(encoder.run(values).slice(0, view.space.size));
   }
 
   const sketch = (drawn) => {
@@ -83,23 +95,19 @@ export async function mount(root, scene, blob, store, signal) {
   const decodes = scene.models.some((model) => model.decoder);
   root.replaceChildren(
     node("header", {}, node("h1", {}, scene.title), scene.question ? node("p", {}, scene.question) : null),
-    ...[legend(scene, store), node("div", { className: "models" }, ...views.map((view) => view.element))].filter(Boolean),
+    legend(scene, store) ?? "", node("div", { className: "models" }, ...views.map((view) => view.element)),
     node("div", { className: "under" }, ...[
-      epochSlider(scene, store), backgroundSettings(scene, store), planeSettings(scene, store, leading),
-      sliders.element, decodes ? path.element : null, encodes ? drawingPad(scene.shape, sketch, signal) : null,
+      epochSlider(scene, store), backgroundSettings(scene, store), planeSettings(scene, store, leading, ontoPlane),
+      sliders.element, node("div", { className: "pair" }, decodes ? path.element : null,
+        encodes ? drawingPad(scene.shape, sketch, signal) : null),
     ].filter(Boolean)),
     foot(scene, views),
   );
   root.classList.add("explorer");
   for (const name of store.names) store.on(name, refresh);
-  store.on("axes", () => startLocal(store));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh, { signal });
-  startLocal(store);
-  update();
-}
-
-function startLocal(store) {
   if (store.get("axes") === "local" && !store.get("at").length) store.set("at", [...store.get("z")]);
+  update();
 }
 
 // A code of the length that the model has, whatever stands in the address.
@@ -135,7 +143,8 @@ function channelsFirst(values, [channels, height, width]) {
 
 function foot(scene, views) {
   const follows = views.length > 1
-    ? "Two models under one finger: move on one map, and the other model shows its own code of the picture that the first one decodes (or, without a decoder, of the nearest real image). "
+    ? "Two models under one finger: move on one map, and the other model shows its own code of the picture that the "
+      + "first one decodes (where a page holds no network for that, of the nearest real image). "
     : "";
   const how = "Drag over the map, or use its arrow keys: Shift and Page Up, Page Down, Home and End go further. "
     + "“Looks like” is the label of the nearest code. A distance is usual if half of the real codes lie as near to "

@@ -22,7 +22,7 @@ export async function drawGround(canvas, kind, decoder, shape, box, codeAt, want
   const scratch = groundCanvas(1);
   [scratch.width, scratch.height] = [shape[2], shape[1]];
   for (const level of levels) {
-    const finer = level === levels[0] ? canvas : groundCanvas(); // which takes the place of the coarser when it is whole
+    const finer = level === levels[0] ? canvas : groundCanvas(); // shown in its place once it is whole
     const context = finer.getContext("2d");
     context.imageSmoothingQuality = "high";
     if (finer === canvas) context.clearRect(0, 0, canvas.width, canvas.height);
@@ -113,7 +113,8 @@ export async function drawHoles(canvas, box, distanceAt, far, colors, wanted, ch
     for (let row = 0; row < HOLES; row++) {
       for (let column = 0; column < HOLES; column++) {
         const distance = distanceAt(...cellCenter(box, HOLES, row, column));
-        image.data[4 * (row * HOLES + column) + 3] = distance > far ? 255 * Math.min(1, 0.55 + 0.15 * distance / far) : 0;
+        const strength = distance > far ? Math.min(1, 0.55 + (0.15 * distance) / far) : 0;
+        image.data[4 * (row * HOLES + column) + 3] = 255 * strength;
       }
       yield;
     }

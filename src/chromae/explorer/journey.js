@@ -52,7 +52,8 @@ export function journey(store, leading, preview, keep, signal) {
       const seen = { key };
       const base = view.z;
       const codeAt = (place) => view.codeFrom(base, place);
-      if (!(await gently(evenPath(corners, (place) => decoder.run(Float32Array.from(codeAt(place))), STEPS, seen), wanted))) return;
+      const pictureAt = (place) => decoder.run(Float32Array.from(codeAt(place)));
+      if (!(await gently(evenPath(corners, pictureAt, STEPS, seen), wanted))) return;
       seen.codes = seen.places.map(codeAt);
       [found, at] = [seen, 0];
     }

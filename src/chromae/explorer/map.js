@@ -2,7 +2,8 @@
 import { node, cssColor } from "./dom.js";
 import { boxToUnit } from "./ground.js";
 
-// `act` has move(a, b), hover(a, b) or hover(null), and trace(places, done) while `act.tracing()`.
+// `act` has place() of the finger, move(a, b), hover(a, b) or hover(null), tracing() and, while that is so,
+// trace(places, done).
 export function latentMap(words, act, signal) {
   const canvas = node("canvas", { className: "map", "aria-hidden": "true" });
   const ranges = [0, 1].map(() => node("input", { type: "range", className: "hidden", step: "any" }));
@@ -48,16 +49,16 @@ function listenToKeys(ranges, current, act) {
       if (!key || !current() || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
       const [axis, steps] = key;
-      const { box, finger } = current();
+      const { box } = current();
       const far = event.shiftKey && Math.abs(steps) === 1 ? 10 : 1;
-      const place = [...finger];
+      const place = [...act.place()];
       place[axis] += (far * steps * (box[1][axis] - box[0][axis])) / 100;
       expose(ranges, axis);
       ranges[axis].focus();
       act.move(...within(box, place));
     });
     range.addEventListener("input", () => {
-      const place = [...current().finger];
+      const place = [...act.place()];
       place[i] = Number(range.value);
       act.move(...place);
     });

@@ -23,7 +23,8 @@ export function drawingPad(shape, done, signal) {
       words.textContent = `${blob.name} is no image that this browser reads.`;
       return;
     }
-    words.textContent = `${blob.name}, ${picture.width} × ${picture.height} pixels, is shown at ${shape[2]} × ${shape[1]}.`;
+    const [from, to] = [[picture.width, picture.height], [shape[2], shape[1]]].map((size) => size.join(" × "));
+    words.textContent = `${blob.name}, ${from} pixels, is shown at ${to}.`;
     give(picture, false);
   };
   file.addEventListener("change", () => file.files.length && read(file.files[0]));

@@ -16,8 +16,9 @@ export function panes(shape) {
     figures[at].caption.textContent = says ? `${figures[at].words}: ${says}` : figures[at].words;
     figures[at].canvas.setAttribute("aria-label", figures[at].caption.textContent);
   };
+  const element = node("div", { className: "panes" }, ...figures.map(({ figure }) => figure));
   return {
-    element: node("div", { className: "panes" }, ...figures.map(({ figure }) => figure)),
+    element,
     decoded(at, values) {
       figures[at].canvas.getContext("2d").putImageData(toImageData(values, shape), 0, 0);
       fill(at, shape[1] * shape[2] === 1 ? hexColor(shape[0] === 3 ? values : [values[0], values[0], values[0]]) : "");
@@ -32,6 +33,7 @@ export function panes(shape) {
       figures[at].canvas.getContext("2d").putImageData(image, 0, 0);
     },
     keep(which) {
+      element.classList.toggle("four", which.includes(3));
       figures.forEach(({ figure }, i) => (figure.hidden = !which.includes(i)));
     },
   };

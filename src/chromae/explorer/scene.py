@@ -158,8 +158,6 @@ def _check_data(data: Tensor) -> None:
 def _labels(labels: Tensor | None, count: int, classes: Sequence[str] | None) -> Tensor:
     if labels is None:
         return torch.zeros(count, dtype=torch.long)
-    if len(labels) != count:
-        raise ValueError(f"labels are {len(labels)} for {count} images, expected one each")
     if labels.is_floating_point() or labels.min() < 0:
         raise ValueError(f"labels are {labels.dtype} from {labels.min().item():g} on, expected integers from 0 on")
     if classes is not None and labels.max() >= len(classes):

@@ -3,7 +3,7 @@ import { node, choice, checkbox } from "./dom.js";
 import { along, innerProduct, minus } from "./planes.js";
 import { short } from "./words.js";
 
-const SHOWN = ["decoded", "nearest real", "nearest, decoded"];
+const PANE_WORDS = ["decoded", "nearest real", "nearest, decoded"];
 
 export function backgroundSettings(scene, store) {
   const decodes = scene.models.some((model) => model.decoder);
@@ -16,9 +16,11 @@ export function backgroundSettings(scene, store) {
 }
 
 function shownSettings(store) {
-  const buttons = SHOWN.map((words, i) => node("button", { type: "button", onclick: () => flip(store, "show", i) }, words));
+  const button = (words, i) => node("button", { type: "button", onclick: () => flip(store, "show", i) }, words);
+  const buttons = PANE_WORDS.map(button);
   pressedBy(buttons, store, "show", (on) => on);
-  return node("span", { role: "group", "aria-label": "Pictures beside the map", className: "field" }, "Show ", ...buttons);
+  const words = "Pictures beside the map";
+  return node("span", { role: "group", "aria-label": words, className: "field" }, "Show ", ...buttons);
 }
 
 function flip(store, name, index) {
@@ -27,7 +29,10 @@ function flip(store, name, index) {
 }
 
 function pressedBy(buttons, store, name, shows) {
-  const show = () => buttons.forEach((button, i) => button.setAttribute("aria-pressed", shows(store.get(name).includes(i))));
+  const show = () => {
+    const now = store.get(name);
+    buttons.forEach((button, i) => button.setAttribute("aria-pressed", shows(now.includes(i))));
+  };
   store.on(name, show);
   show();
 }
@@ -38,12 +43,13 @@ export function legend(scene, store) {
   const counts = scene.classes.map((_, i) => scene.labels.filter((label) => label === i).length);
   const buttons = scene.classes.map((name, i) => {
     const chip = node("span", { className: "chip", style: `background: rgb(${scene.colors[i].join()})` });
-    const title = `${name}: ${counts[i]} images`;
-    return node("button", { type: "button", className: "class", title, onclick: () => flip(store, "hide", i) }, chip, name);
+    const onclick = () => flip(store, "hide", i);
+    return node("button", { type: "button", className: "class", title: `${counts[i]} images`, onclick }, chip, name);
   });
   pressedBy(buttons, store, "hide", (hidden) => !hidden);
   const all = node("button", { type: "button", onclick: () => store.set("hide", []) }, "all");
-  const none = node("button", { type: "button", onclick: () => store.set("hide", scene.classes.map((_, i) => i)) }, "none");
+  const hideAll = () => store.set("hide", scene.classes.map((_, i) => i));
+  const none = node("button", { type: "button", onclick: hideAll }, "none");
   return node("div", { role: "group", "aria-label": "Classes shown", className: "legend" }, ...buttons, all, none);
 }
 
@@ -65,14 +71,16 @@ export function epochSlider(scene, store) {
 }
 
 // For codes of more than two numbers: which plane, and what it needs. `leading()` is the view under the finger.
-export function planeSettings(scene, store, leading) {
+export function planeSettings(scene, store, leading, chosen) {
   if (scene.models.every((model) => model.size === 2)) return null;
   const decodes = scene.models.some((model) => model.decoder);
   const options = [["pca", "principal directions"], ["dims", "two latents"], ["three", "three real images"]];
   if (decodes) options.push(["local", "where the picture changes most"]);
   const sizes = scene.models.map((model) => model.size);
   const dims = ["across", "up"].map((words, k) => {
-    const select = node("select", {}, ...Array.from({ length: Math.min(...sizes) }, (_, i) => node("option", { value: i }, `latent ${i + 1}`)));
+    const option = (_, i) => node("option", { value: i }, `latent ${i + 1}`);
+    const latents = Array.from({ length: Math.min(...sizes) }, option);
+    const select = node("select", {}, ...latents);
     select.addEventListener("change", () => {
       const now = [...store.get("dims")];
       if (Number(select.value) === now[1 - k]) now[1 - k] = now[k]; // the same twice would be no plane
@@ -83,20 +91,27 @@ export function planeSettings(scene, store, leading) {
   });
   const corners = ["first", "second", "third"].map((words, k) => {
     const take = () => {
-      if (leading().near.index >= 0) store.set("three", store.get("three").map((it, i) => (i === k ? leading().near.index : it)));
+      const { index } = leading().near;
+      if (index < 0) return;
+      store.set("three", store.get("three").map((it, i) => (i === k ? index : it)));
+      chosen();
     };
     return node("button", { type: "button", onclick: take }, `nearest real image as the ${words}`);
   });
-  const here = node("button", { type: "button", onclick: () => store.set("at", [...store.get("z")]) }, "find them again here");
+  const here = node("button", { type: "button", onclick: chosen }, "find them again here");
   const parts = { dims: dims.map(({ label }) => label), three: corners, local: [here], pca: [] };
   const show = () => {
-    for (const [kind, elements] of Object.entries(parts)) for (const it of elements) it.hidden = store.get("axes") !== kind;
+    for (const [kind, elements] of Object.entries(parts)) {
+      for (const it of elements) it.hidden = store.get("axes") !== kind;
+    }
     dims.forEach(({ select }, k) => (select.value = store.get("dims")[k]));
   };
   store.on("axes", show);
   store.on("dims", show);
   show();
-  return node("div", { className: "fields" }, choice("The map's plane", options, store, "axes"), ...Object.values(parts).flat());
+  const planes = choice("The map's plane", options, store, "axes");
+  planes.addEventListener("change", chosen);
+  return node("div", { className: "fields" }, planes, ...Object.values(parts).flat());
 }
 
 // Sliders for what the plane leaves out: every latent beside the two shown, or the leading principal directions.
@@ -114,7 +129,9 @@ export function restSliders(store, leading, move) {
     const key = JSON.stringify([space.name, latents, skipped, count]);
     if (key === made) return;
     made = key;
-    sliders = Array.from({ length: count }, (_, i) => i).filter((i) => (!latents && axes === "dims") || !skipped.includes(i)).map((i) => {
+    const all = Array.from({ length: count }, (_, i) => i);
+    const free = latents || axes === "pca" ? all.filter((i) => !skipped.includes(i)) : all;
+    sliders = free.map((i) => {
       const direction = latents ? space.center.map((_, k) => (k === i ? 1 : 0)) : space.axes[i];
       const middle = latents ? innerProduct(space.center, direction) : 0;
       const reach = 3.5 * (latents ? latentSpread(space, i) : space.spread[i]) || 1;
@@ -126,7 +143,8 @@ export function restSliders(store, leading, move) {
         move(along(z, direction, Number(range.value) - innerProduct(minus(z, from), direction)));
       });
       const words = latents ? `latent ${i + 1}` : `principal direction ${i + 1}`;
-      return { range, value, direction, from, label: node("label", { className: "field wide" }, `${words} `, range, value) };
+      const label = node("label", { className: "field wide" }, `${words} `, range, value);
+      return { range, value, direction, from, label };
     });
     list.replaceChildren(...sliders.map(({ label }) => label));
   };

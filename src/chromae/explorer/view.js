@@ -3,11 +3,13 @@ import { node, gently, oncePerFrame, cssColor } from "./dom.js";
 import { drawGround, drawHoles, drawPictures, groundCanvas } from "./ground.js";
 import { latentMap } from "./map.js";
 import { panes } from "./panes.js";
-import { planeOf, project, projectAll, lift, offPlane, nearestPoint, boxAround, innerProduct, minus } from "./planes.js";
+import { innerProduct, lift, minus, planeOf, project, projectAll } from "./planes.js";
+import { boxAround, nearestPoint, offPlane } from "./planes.js";
 import { strongestDirections } from "./directions.js";
 import { codeWords, looksLike, nearWords, short } from "./words.js";
 
-// `shared` has scene, pictures, store, signal, shown() and colorOf(n); `act` has move(z), trace(places, done), tracing().
+// `shared` has scene, pictures, store, signal, shown(), colorOf(n) and, for colours, hexOf(n); `act` has move(z),
+// trace(places, done), tracing() and refresh().
 export function modelView(space, shared, act) {
   const { scene, pictures, store, signal } = shared;
   const images = panes(scene.shape);
@@ -17,7 +19,11 @@ export function modelView(space, shared, act) {
   const seen = { z: null, epoch: 0, plane: null, local: null, turn: {}, keys: {} };
   const name = space.name ? `Latent map of ${space.name}` : "Latent map";
   const map = latentMap(name, {
-    move: (a, b) => act.move(lift(seen.plane, seen.z, [a, b])),
+    place: () => project(seen.plane, seen.z),
+    move(a, b) {
+      seen.z = lift(seen.plane, seen.z, [a, b]); // at once, for keys may come faster than frames
+      act.move(seen.z);
+    },
     hover: (a, b) => hoverAt(a, b),
     trace: (places, done) => act.trace(places, done),
     tracing: () => act.tracing(),
@@ -52,6 +58,7 @@ export function modelView(space, shared, act) {
     if (local) findLocal(at);
     const corners = three.map((index) => codeOf(Math.min(Math.max(0, index), scene.count - 1)));
     seen.plane = planeOf(axes, space, { dims, corners, local: local ? seen.local : null });
+    seen.corners = axes === "three" && space.size > 2 ? corners : null;
     seen.points = projectAll(seen.plane, seen.codes, space.size);
     const last = space.codes(space.epochs - 1);
     seen.box = space.box ?? boxAround(projectAll(seen.plane, last, space.size));
@@ -96,11 +103,15 @@ export function modelView(space, shared, act) {
     drawHoles(holes, box, distanceAt, space.far(seen.epoch), colors, wanted, repaint);
   }
 
-  const repaint = oncePerFrame(() => {
+  const paintMap = () => {
     const kind = store.get("ground");
     const grounds = [...(kind === "plain" ? [] : [ground]), ...(store.get("holes") ? [holes] : [])];
     const near = seen.near.index;
     const marks = near < 0 ? [] : [{ place: [seen.points[2 * near], seen.points[2 * near + 1]], words: "" }];
+    if (seen.corners) {
+      const words = ["first", "second", "third"];
+      marks.push(...seen.corners.map((code, k) => ({ place: project(seen.plane, code), words: words[k] })));
+    }
     if (seen.yours) marks.push({ place: project(seen.plane, seen.yours), words: "yours" });
     map.show({
       box: seen.box, finger: project(seen.plane, seen.z), points: seen.points, shown: shared.shown(),
@@ -108,7 +119,8 @@ export function modelView(space, shared, act) {
       sharp: scene.shape[1] * scene.shape[2] === 1, grounds, marks, path: seen.path, names: seen.plane.names,
       says: seen.says,
     });
-  }, signal);
+  };
+  const repaint = oncePerFrame(paintMap, signal);
 
   function say(text) {
     seen.says = text;
@@ -124,6 +136,7 @@ export function modelView(space, shared, act) {
     get box() { return seen.box; },
     get z() { return seen.z; },
     get near() { return seen.near; },
+    onPlane: () => lift(seen.plane, seen.plane.origin, project(seen.plane, seen.z)),
     get epoch() { return seen.epoch; },
     get place() { return project(seen.plane, seen.z); },
     get sliceKey() { return seen.keys.plane + seen.keys.off; },
@@ -158,10 +171,9 @@ export function modelView(space, shared, act) {
       const can = [decoder, seen.near.index >= 0, decoder && seen.near.index >= 0];
       const wanted = store.get("show").filter((at) => can[at]);
       images.keep(yours ? [...wanted, 3] : wanted);
-      repaint();
+      paintMap();
       return decoder ? seen.picture : null;
     },
-    repaint,
   };
 }
 
@@ -181,7 +193,8 @@ function card(pictures) {
       const [x, y] = [(a - low[0]) / (high[0] - low[0]), (high[1] - b) / (high[1] - low[1])];
       element.style.left = `${100 * x}%`;
       element.style.top = `${100 * y}%`;
-      element.style.transform = `translate(${x > 0.5 ? "calc(-100% - 14px)" : "14px"}, ${y > 0.5 ? "calc(-100% - 14px)" : "14px"})`;
+      const aside = (part) => (part > 0.5 ? "calc(-100% - 14px)" : "14px");
+      element.style.transform = `translate(${aside(x)}, ${aside(y)})`;
     },
   };
 }

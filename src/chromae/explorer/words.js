@@ -15,7 +15,8 @@ export function codeWords(z) {
 export function nearWords(near, label, usual, far) {
   if (near.index < 0) return "no real image is shown";
   const times = usual > 0 ? `${short(near.distance / usual)} × the usual` : "";
-  const hole = near.distance > far ? `; no data near: ${times ? `${times} distance` : "nothing is"}` : times && ` (${times})`;
+  const none = `; no data near: ${times || "further than the usual"} distance`;
+  const hole = near.distance > far ? none : times && ` (${times})`;
   const who = label === null ? `nearest real image no. ${near.index + 1}` : `nearest real image: ${label}`;
   return `${who}, distance ${short(near.distance)}${hole}`;
 }
