@@ -8,6 +8,7 @@ import { modelView } from "./view.js";
 import { hexColor } from "./words.js";
 
 export async function mount(root, scene, blob, store, signal) {
+  if (!scene.labels.length) scene = { ...scene, labels: new Array(scene.count).fill(0) };
   const pictures = await readPictures(scene, blob);
   if (signal?.aborted) return;
   const spaces = scene.models.map((entry) => readSpace(entry, scene, blob, pictures));

@@ -1,6 +1,6 @@
 // The latent map: a canvas of dots over a ground, with a finger that pointer, touch and keyboard move.
 import { node, cssColor } from "./dom.js";
-import { boxToUnit } from "./ground.js";
+import { boxToUnit, groundCanvas } from "./ground.js";
 
 // `act` has place() of the finger, move(a, b), hover(a, b) or hover(null), tracing() and, while that is so,
 // trace(places, done).
@@ -8,11 +8,12 @@ export function latentMap(words, act, signal) {
   const canvas = node("canvas", { className: "map", "aria-hidden": "true" });
   const ranges = [0, 1].map(() => node("input", { type: "range", className: "hidden", step: "any" }));
   const group = node("div", { className: "mapbox", role: "group", "aria-label": words }, canvas, ...ranges);
+  const layer = { canvas: groundCanvas(1), key: "" }; // the dots, drawn again only when they change
   let state = null;
   expose(ranges, 0);
   listenToKeys(ranges, () => state, act);
   listenToPointer(canvas, () => state, act);
-  new ResizeObserver(() => state && paint(canvas, state)).observe(canvas);
+  new ResizeObserver(() => state && paint(canvas, state, layer)).observe(canvas);
   signal?.addEventListener("abort", () => (state = null));
   return {
     element: group, canvas,
@@ -23,7 +24,7 @@ export function latentMap(words, act, signal) {
         range.setAttribute("aria-label", next.names[i]);
         range.setAttribute("aria-valuetext", next.says);
       });
-      paint(canvas, next);
+      paint(canvas, next, layer);
     },
   };
 }
@@ -48,6 +49,7 @@ function listenToKeys(ranges, current, act) {
       const key = KEYS[event.key];
       if (!key || !current() || event.ctrlKey || event.altKey || event.metaKey) return;
       event.preventDefault();
+      event.stopPropagation(); // a notebook has uses of its own for arrows
       const [axis, steps] = key;
       const { box } = current();
       const far = event.shiftKey && Math.abs(steps) === 1 ? 10 : 1;
@@ -103,8 +105,9 @@ function listenToPointer(canvas, current, act) {
   canvas.addEventListener("pointerleave", () => act.hover(null));
 }
 
-// Draws it all: `state` has box, finger, points, shown, dots, colorOf(n), grounds (canvases), marks, path, here.
-function paint(canvas, state) {
+// Draws it all: `state` has box, finger, points, shown, dots (what they depend on, or null), plain, colorOf(n), grounds
+// (canvases), sharp, marks, path, names and says.
+function paint(canvas, state, layer) {
   const side = Math.round(canvas.clientWidth * Math.min(2, devicePixelRatio || 1));
   if (side < 1) return;
   if (canvas.width !== side) [canvas.width, canvas.height] = [side, side];
@@ -116,7 +119,15 @@ function paint(canvas, state) {
   context.fillRect(0, 0, side, side);
   context.imageSmoothingEnabled = !state.sharp;
   for (const ground of state.grounds) context.drawImage(ground, 0, 0, side, side);
-  if (state.dots) paintDots(context, state, at, (state.plain ? 3 : 2.4) * Math.max(unit, 0.8), paper);
+  if (state.dots) {
+    const key = [state.dots, state.plain, side, paper].join();
+    if (layer.key !== key) {
+      layer.key = key;
+      [layer.canvas.width, layer.canvas.height] = [side, side];
+      paintDots(layer.canvas.getContext("2d"), state, at, (state.plain ? 3 : 2.4) * Math.max(unit, 0.8), paper);
+    }
+    context.drawImage(layer.canvas, 0, 0);
+  }
   if (state.path.length > 1) paintPath(context, state.path.map(at), unit, paper, ink);
   for (const { place, words } of state.marks) paintMark(context, at(place), words, unit, paper, ink);
   paintFinger(context, at(state.finger), unit, paper, ink);

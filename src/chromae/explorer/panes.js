@@ -34,6 +34,7 @@ export function panes(shape) {
     },
     keep(which) {
       element.classList.toggle("four", which.includes(3));
+      element.classList.toggle("one", which.length === 1);
       figures.forEach(({ figure }, i) => (figure.hidden = !which.includes(i)));
     },
   };

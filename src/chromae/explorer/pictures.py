@@ -27,9 +27,9 @@ class Sheet(NamedTuple):
 
 
 def sheet(images: Float[Tensor, "n *shape"], shades: Count = 256) -> Sheet:
-    """Images in [0, 1], or colours n × 3, on a sheet: larger than 64 pixels made smaller, and JPEG if PNG is too large.
+    """Images in [0, 1], or colours n × 3, on a sheet: larger than 64 pixels made smaller; JPEG above a megabyte.
 
-    PNG keeps every byte, or so many `shades` of each channel. What was changed is said in `notes`. Raises ValueError
+    WebP keeps every byte, or so many `shades` of each channel. What was changed is said in `notes`. Raises ValueError
     for other than 2 to 256 shades.
     """
     if not 2 <= shades <= 256:
@@ -51,7 +51,7 @@ def sheet(images: Float[Tensor, "n *shape"], shades: Count = 256) -> Sheet:
     tiles[: len(images)] = (images * 255).round().to(torch.uint8)
     page = tiles.unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2).reshape(rows * height, columns * width, -1)
     picture = Image.fromarray(page.squeeze(2).numpy())
-    data, kind = _saved(picture, "PNG", optimize=True), "image/png"
+    data, kind = _saved(picture.convert("RGB"), "WEBP", lossless=True, quality=100), "image/webp"
     if len(data) > LOSSLESS and min(height, width) >= 16:
         data, kind = _saved(picture, "JPEG", quality=85), "image/jpeg"
         notes.append("Real images are shown as JPEG of quality 85.")

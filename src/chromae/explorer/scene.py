@@ -65,10 +65,8 @@ def make(
     models = _models(model, epochs, likelihood)
     _check_data(data)
     labels = _labels(labels, len(data), classes)
-    chosen = torch.arange(len(data))
-    if len(data) > images:
-        chosen = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:images].sort().values
-    shown, labels = floats(data[chosen.to(data.device)]), labels[chosen]
+    which = chosen(len(data), images, seed)
+    shown, labels = floats(data[which.to(data.device)]), labels[which]
     blob = Blob()
     names = list(classes) if classes is not None else [str(index) for index in range(int(labels.max()) + 1)]
     encoders = [encoder] * len(models) if isinstance(encoder, bool) else list(encoder)
@@ -83,20 +81,19 @@ def make(
     if len(numbers) != last:
         raise ValueError(f"epoch_numbers are {len(numbers)} for {last} epochs, expected one each")
     sheet = pictures.sheet(shown, shades)
-    notes = (
-        [f"{len(chosen):,} of {len(data):,} images are shown, drawn evenly with seed {seed}."]
-        if len(data) > images
-        else []
-    )
+    notes = []
+    if len(which) < len(data):
+        notes.append(f"{len(which):,} of {len(data):,} images are shown, drawn evenly with seed {seed}.")
     scene = {
         "title": title, "question": question, "credits": list(credits), "notes": notes + sheet.notes,
-        "count": len(chosen), "shape": [*shown.shape[1:], 1, 1][:3], "tile": sheet.tile, "columns": sheet.columns,
+        "count": len(which), "shape": [*shown.shape[1:], 1, 1][:3], "tile": sheet.tile, "columns": sheet.columns,
         "pictures": blob.add(sheet.data) | {"type": sheet.type},
-        "labels": labels.tolist(), "classes": names if len(names) > 1 else [],
+        "labels": [] if data.ndim == 2 and len(names) == 1 else labels.tolist(),
+        "classes": names if len(names) > 1 else [],
         "colors": pictures.class_colors(len(names)),
         "epochs": numbers, "models": spaces,
     }  # fmt: skip
-    scene["state"] = _state(spaces, last, len(chosen), state or {})
+    scene["state"] = _state(spaces, last, len(which), state or {})
     return scene, blob.bytes()
 
 
@@ -174,7 +171,7 @@ def floats(data: Num[Tensor, "n *shape"]) -> Float[Tensor, "n *shape"]:
 
 def _space(one: Named, data: Tensor, blob: Blob, encoder: bool) -> dict[str, object]:
     """A model's part of the scene: codes of every epoch, networks, principal directions, distances that are usual."""
-    small = encoder and data[0].numel() <= 16  # then the page encodes all data at every epoch itself
+    small = encoder and data[0].numel() <= 16 and len(one.epochs) > 1  # the page encodes at every epoch itself
     codes = [codes_of(network, data) for network in one.epochs]
     shape = tuple(codes[-1].shape[1:])
     if any(it.shape != codes[-1].shape for it in codes):
@@ -193,10 +190,10 @@ def _space(one: Named, data: Tensor, blob: Blob, encoder: bool) -> dict[str, obj
     likelihood = {"likelihood": one.likelihood} if one.likelihood else {}
     return {
         "name": one.name, "size": size, "start": [_rounded(it) for it in start.tolist()],
-        "codes": [blob.numbers(it) for it in (flat[-1:] if small else flat)],
+        "codes": [blob.numbers(it) for it in ([] if small else flat)],
         "center": center.tolist(), "axes": axes.tolist(), "spread": spread.tolist(),
         "box": [[0, 0], [1, 1]] if unit else None,
-        "usual": [_rounded(it[0]) for it in near], "far": [_rounded(it[1]) for it in near],
+        "usual": [_rounded(it[0], 4) for it in near], "far": [_rounded(it[1], 4) for it in near],
         "decoder": blob.networks([export.decoder(it, shape, **likelihood) for it in one.epochs]) if decodes else None,
         "encoder": blob.networks([export.encoder(it, tuple(data.shape[1:])) for it in one.epochs]) if encoder else None,
     }  # fmt: skip
@@ -227,8 +224,8 @@ def _check_decoded(one: Named, code: Tensor, shape: tuple[int, ...]) -> None:
         raise ValueError(f"model decodes to {decoded}, but data are of shape {shape}: expected images of one shape")
 
 
-def _rounded(number: float) -> float:
-    return float(f"{number:.6g}")
+def _rounded(number: float, digits: int = 6) -> float:
+    return float(f"{number:.{digits}g}")
 
 
 def _principal(codes: Float[Tensor, "n d"]) -> tuple[Tensor, Tensor, Tensor]:

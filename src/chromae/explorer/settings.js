@@ -10,9 +10,13 @@ export function backgroundSettings(scene, store) {
   const grounds = [["plane", "decoded plane"], ["lattice", "lattice of decodes"]];
   const real = scene.shape[1] > 1 ? [["pictures", "real images at their codes"]] : [];
   const options = [...(decodes ? grounds : []), ...real, ["plain", "plain scatter"]];
-  return node("div", { className: "fields" }, choice("Background", options, store, "ground"),
-    checkbox("dots", store, "dots"), checkbox("hatch where no data is near", store, "holes"),
-    decodes ? shownSettings(store) : null);
+  const dots = checkbox("dots", store, "dots");
+  const show = () => (dots.firstChild.disabled = store.get("ground") === "pictures");
+  store.on("ground", show);
+  show();
+  const holes = checkbox("hatch where no data is near", store, "holes");
+  const background = choice("Background", options, store, "ground");
+  return node("div", { className: "fields" }, background, dots, holes, decodes ? shownSettings(store) : null);
 }
 
 function shownSettings(store) {

@@ -23,7 +23,7 @@ export function readSpace(entry, scene, blob, pictures) {
   const [decoder, encoder] = [net("decoder"), net("encoder")];
   const epochs = Math.max(entry.usual.length, 1);
   const codes = once((at) => {
-    if (entry.codes.length === epochs) return numbers(blob, entry.codes[at]);
+    if (entry.codes.length) return numbers(blob, entry.codes[at]);
     return encodeAll(encoder(at), pictures.colors(), entry.size);
   });
   return {

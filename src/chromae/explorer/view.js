@@ -113,9 +113,10 @@ export function modelView(space, shared, act) {
       marks.push(...seen.corners.map((code, k) => ({ place: project(seen.plane, code), words: words[k] })));
     }
     if (seen.yours) marks.push({ place: project(seen.plane, seen.yours), words: "yours" });
+    const dots = store.get("dots") && kind !== "pictures" ? `${seen.keys.plane} ${store.get("hide")}` : null;
     map.show({
-      box: seen.box, finger: project(seen.plane, seen.z), points: seen.points, shown: shared.shown(),
-      colorOf: shared.colorOf, dots: store.get("dots") && kind !== "pictures", plain: kind === "plain",
+      dots, box: seen.box, finger: project(seen.plane, seen.z), points: seen.points, shown: shared.shown(),
+      colorOf: shared.colorOf, plain: kind === "plain",
       sharp: scene.shape[1] * scene.shape[2] === 1, grounds, marks, path: seen.path, names: seen.plane.names,
       says: seen.says,
     });
@@ -162,7 +163,7 @@ export function modelView(space, shared, act) {
       const decoder = space.decoder(epoch);
       const near = nearWords(seen.near, nameOf(seen.near.index), space.usual(epoch), space.far(epoch));
       say(`${codeWords(z)}: ${looksLike(label)}${near}`);
-      if (seen.near.index >= 0) {
+      if (seen.near.index >= 0 && changedKey("near", seen.near.index, epoch)) {
         images.real(1, pictures, seen.near.index, nameOf(seen.near.index));
         if (decoder) images.decoded(2, decoder.run(Float32Array.from(codeOf(seen.near.index))));
       }
