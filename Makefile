@@ -24,7 +24,7 @@ FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
 FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
-.PHONY: all help animations notebooks data shapes test test-oldest nightly compare bench clean
+.PHONY: all help animations notebooks data shapes site test test-oldest nightly compare bench clean
 .DELETE_ON_ERROR:
 all: animations
 
@@ -45,6 +45,9 @@ data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what
 
 shapes: $(READY)  ## save 50,000 drawn shapes as PNGs in data/shapes (no notebook needs them; SHAPES=100 saves fewer)
 	$(RUN) -m chromae shapes data/shapes $(SHAPES)
+
+site: $(READY)  ## a gallery in site/index.html: explorers, the colour lab, notebooks, films (trains nothing)
+	$(RUN) -m chromae site
 
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
 	$(RUN) -m ruff check .
@@ -68,8 +71,8 @@ compare: $(READY)  ## after make: which numbers came out as published, and which
 bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
 	$(RUN) bench/run.py
 
-clean:  ## remove copies, results and figures in build/, frames and caches; films, data and your own records stay
-	rm -rf build/*.ipynb build/faults build/images build/results images/frames .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove copies, results and figures in build/, frames, the gallery and caches; films, data and your own records stay
+	rm -rf build/*.ipynb build/faults build/images build/results images/frames site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml

@@ -603,5 +603,7 @@ def test_a_strip_shows_four_frames_from_the_first_to_the_last(tmp_path):
         assert image.size == (240, 40)
         shades = np.asarray(image)[20, 30::60].mean(1)
     assert np.abs(shades - 20 * np.array([0, 4, 7, 11])).max() < 15
+    with Image.open(io.BytesIO(frames.strip(film, count=1, width=60))) as image:
+        assert abs(np.asarray(image).mean() - 220) < 15
     with pytest.raises(ValueError, match="could not be read as a film"):
         frames.strip(tmp_path / "none.mp4")

@@ -49,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
     compare = command(_compare, "which numbers of a run came out as published, and which did not")
     about = "results of a run, by default build/results, where `make` leaves them"
     compare.add_argument("folder", metavar="FOLDER", nargs="?", help=about)
+    site = command(_site, "make a gallery that opens from disk: explorers, notebooks, films; trains nothing")
+    site.add_argument("folder", metavar="FOLDER", nargs="?", default="site", help="where to, by default site")
     command(_readme, "renew the numbers in README.md from results/")
     command(_env, "what to paste into a report: versions, device, folders")
     return parser
@@ -94,6 +96,12 @@ def _compare(options: argparse.Namespace) -> int:
         told = f"numbers that differ on the same preset, device and torch: {unexplained}, so the code changed"
         print(told, file=sys.stderr)
     return 1 if unexplained else 0
+
+
+def _site(options: argparse.Namespace) -> None:
+    from chromae.explorer import site
+
+    print(site.build(options.folder))
 
 
 def _readme(options: argparse.Namespace) -> None:

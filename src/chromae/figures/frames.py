@@ -185,14 +185,14 @@ def preview(film: str | Path, path: str | Path, width: Count = 320, every: Count
 
 
 def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
-    """Frames of a film side by side, the first to the last, as a JPEG of this width.
+    """Frames of a film side by side, from the first to the last, or the last alone, as a JPEG of this width.
 
     Raises ValueError for a film that cannot be read.
     """
     try:
         about = iio.immeta(film)
         last = round(about["fps"] * (about["duration"] - HOLD)) - 1
-        chosen = set(np.linspace(0, max(0, last), count).round().astype(int).tolist())
+        chosen = set(np.linspace(0 if count > 1 else last, last, count).round().astype(int).tolist())
         shown = [image for number, image in enumerate(iio.imiter(film)) if number in chosen]
         sheet = np.concatenate(shown, axis=1)
     except Exception as error:  # imageio has many, as in `preview`

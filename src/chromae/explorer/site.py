@@ -1,0 +1,184 @@
+"""The gallery: every notebook, film, figure and explorer on pages that open from disk, light or dark."""
+
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from chromae import settings
+from chromae.explorer import exhibits, page
+from chromae.figures import frames
+from chromae.records import results
+
+MARKER = "made-by-chromae"  # lies in a site of ours, which may be replaced
+INTRO = (
+    "A notebook-driven lab for colour and representation learning. Touch the explorers, watch the films, read the "
+    "notebooks: every number comes from a run that can be repeated."
+)
+# What a notebook found, in one sentence, {FILE KEY:FORMAT} being a number of results/; its question is README's.
+FINDINGS = {
+    "01_color_autoencoder": "One misplaced line. Without it the plane changes by "
+    "{01_color_autoencoder metrics.frame_change_fixed:.2f} of 255 an epoch.",
+    "02_color_questions": "Not continuously; exactly, if codes may jump: "
+    "{02_color_questions metrics.hilbert_errors.value:.0f} errors over all 16,777,216 colours.",
+    "03_digits_autoencoder": "Two numbers tell {03_digits_autoencoder metrics.knn_accuracy_z2:.2f} of the "
+    "digits apart; where no digit was encoded, ghosts live.",
+    "04_digits_vae": "A likelihood that compares: {04_digits_vae metrics.cb_elbo_d20:,.0f} nats.",
+    "05_photos_autoencoder": "A code of 64 numbers with an MSE of "
+    "{05_photos_autoencoder metrics.best_64_test_mse:.5f}, below the best linear one.",
+    "06_colorization": "Eyes trained elsewhere help most: chroma MSE {06_colorization metrics.best_chroma_mse:.6f}.",
+    "07_shapes_autoencoder": "A decoder that cuts the plane instead of painting it: MSE "
+    "{07_shapes_autoencoder metrics.val_mse:.5f}.",
+    "08_shapes_contrastive": "Everything that a view keeps: form in "
+    "{08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of nearest neighbours.",
+    "09_palette_excitation": "Yes: a logit of {09_palette_excitation metrics.annealed_strict:.1f} with six colours.",
+    "10_pen_plot": "It does, with {10_pen_plot metrics.plot_pen_down:.1f} m of ink.",
+}
+
+
+# Films: what they are called, what they ask, and what one sees.
+FILMS = {
+    "color_mse": ("One line, moved", "Why did the film flicker?", "Left as published, right with the line moved: "
+                  "{01_color_autoencoder metrics.frame_change_as_published:.1f} against "
+                  "{01_color_autoencoder metrics.frame_change_fixed:.2f} of 255 from frame to frame."),
+    "color_triplet": ("The same with a triplet loss", "Is it the loss?", "No: the same line, the same flicker, MSE "
+                      "{01_color_autoencoder metrics.mse_triplet_fixed:.4f} once repaired."),
+    "color_fold": ("A sheet that folds", "Can three numbers fit into two?", "A sheet of two numbers crumples until it "
+                   "errs by {02_color_questions metrics.best_smooth_mse.value:.4f}."),
+    "digits_plane": ("Digits find their places", "What do two numbers hold of a digit?",
+                     "Enough to tell {03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of them apart."),
+    "vae_plane": ("A plane that closes its holes", "What does the KL term change?", "Clouds fill the plane: "
+                  "{04_digits_vae metrics.film_bce_neg_elbo_z2:.1f} nats a digit."),
+    "photos_sharpen": ("Photos sharpen", "1,024 numbers, or 64?", "The published network has 1,024 and an MSE of "
+                       "{05_photos_autoencoder metrics.baseline_test_mse:.4f}, ours has 64."),
+    "photos_colored": ("Colour arrives", "What colour was this grey photo?", "A guess gets better, to a chroma MSE of "
+                       "{06_colorization metrics.best_chroma_mse:.5f}, and stays beige where it cannot know."),
+    "shapes_walk": ("From shape to shape", "What lies between two codes?", "Shapes, for most of the way; codes err "
+                    "by {07_shapes_autoencoder metrics.val_mse:.5f}."),
+    "shapes_by_color": ("Sorting by colour", "What do crops keep?", "Colour: "
+                        "{08_shapes_contrastive metrics.infonce_crop_color_knn5:.2f} of nearest neighbours share it."),
+    "shapes_by_form": ("Sorting by form", "What do crops in other colours keep?", "Form: "
+                       "{08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of neighbours share it."),
+    "palette_forms": ("Six colours learn to decide", "Can few colours excite a neuron?", "They can: a logit of "
+                      "{09_palette_excitation metrics.annealed_strict:.1f} once every pixel has decided."),
+    "pen_plot": ("A plotter draws it", "How much ink is that?", "{10_pen_plot metrics.plot_pen_down:.0f} m."),
+}  # fmt: skip
+
+
+class Tile(NamedTuple):
+    """One thing in the gallery."""
+
+    title: str
+    question: str
+    answer: str
+    poster: str
+    link: str = ""
+    film: str = ""
+
+
+def build(folder: str | Path = "site") -> Path:
+    """Make the whole gallery in a hidden folder beside `folder`, then put it in its place; returns its index.
+
+    Trains nothing. An explorer whose weights or data are not there is left out, and a line says so. Raises ValueError
+    if `folder` holds something else, and outside of a clone, which alone has the notebooks.
+    """
+    folder = Path(folder)
+    if folder.exists() and not (folder / MARKER).exists():
+        raise ValueError(f"folder is {folder}, which exists and is no gallery of ours: remove it, or name another")
+    if not (settings.ROOT / "notebooks").is_dir():
+        raise ValueError(f"{settings.ROOT} is no clone of the repository, which alone holds notebooks to show")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".site-") as hidden:
+        made = Path(hidden) / "site"
+        for part in ("notebooks", "images", "explorers"):
+            (made / part).mkdir(parents=True)
+        (made / MARKER).write_text("python -m chromae site\n")
+        sections = [
+            ("Touch", _explorers(made)), ("Read", _notebooks(made)), ("Watch", _films(made)),
+        ]  # fmt: skip
+        credits = [exhibits.MNIST, exhibits.CIFAR, "Chromae: MIT licence."]
+        fields = {"title": "Chromae", "intro": INTRO, "sections": sections, "credits": credits}
+        (made / "index.html").write_text(_rendered(fields), encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        made.rename(folder)
+    return folder / "index.html"
+
+
+def _rendered(fields: dict[str, object]) -> str:
+    import jinja2  # with nbconvert, which only notebooks need
+
+    template = (page.HERE / "site.html").read_text(encoding="utf-8")
+    style = (page.HERE / "style.css").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=False).from_string(template).render(style=style, **fields)
+
+
+def _filled(text: str) -> str:
+    """A sentence in which {FILE KEY:FORMAT} is a number from results/, as in README's marks."""
+    marked = re.sub(r"\{(\w+ [^}]+)\}", r"<!--= \1 --><!--/-->", text)
+    return re.sub(r"<!--.*?-->", "", results.fill(marked, settings.ROOT / "results"))
+
+
+def _explorers(made: Path) -> list[Tile]:
+    tiles = []
+    for one in exhibits.EXHIBITS:
+        try:
+            one.write(made / "explorers" / one.file)
+        except (ValueError, ConnectionError, FileNotFoundError) as error:
+            print(f"{one.file} is left out: {error}")
+            continue
+        poster = f"images/{one.poster}"
+        _copied(one.poster, made)
+        tiles.append(Tile(one.title, one.question, _filled(one.answer), poster, f"explorers/{one.file}"))
+    return tiles
+
+
+def _notebooks(made: Path) -> list[Tile]:
+    rows = re.findall(
+        r"^\| \[(\d\d [^]]+)\]\(notebooks/(\w+)\.ipynb\) \| (.*?) \|",
+        (settings.ROOT / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )  # README's own table: title, file, question
+    tiles = []
+    for title, name, question in rows:
+        (made / "notebooks" / f"{name}.html").write_text(_notebook(name, title), encoding="utf-8")
+        _copied(f"{name}.png", made)
+        answer = _filled(FINDINGS[name]) if name in FINDINGS else ""
+        tiles.append(Tile(title, question, answer, f"images/{name}.png", f"notebooks/{name}.html"))
+    return tiles
+
+
+def _notebook(name: str, title: str) -> str:
+    """A notebook as a page: nbconvert's body in our frame, its links to what the gallery has."""
+    from nbconvert.exporters import HTMLExporter  # a part of Jupyter, which only notebooks need
+    from pygments.formatters import HtmlFormatter
+
+    exporter = HTMLExporter(template_name="basic", mathjax_url="", require_js_url="", mermaid_js_url="")
+    body, _ = exporter.from_filename(str(settings.ROOT / "notebooks" / f"{name}.ipynb"))
+    body = re.sub(r"<script\b.*?</script>|<style\b.*?</style>", "", body, flags=re.DOTALL)
+    body = re.sub(r'href="(?:\./)?(\d\d_\w+)\.ipynb', r'href="\1.html', body)
+    body = re.sub(r'href="\.\./README\.md[^"]*"', 'href="../index.html"', body)
+    body = re.sub(r"<video ", '<video preload="none" ', body.replace(" autoplay", ""))
+    light, dark = (HtmlFormatter(style=style).get_style_defs(".chromae .highlight") for style in ("default", "monokai"))
+    colors = f"<style>{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}</style>"
+    return _rendered({"title": f"{title} · Chromae", "body": colors + body})
+
+
+def _films(made: Path) -> list[Tile]:
+    """Every film that is there, its last frame in front."""
+    tiles = []
+    for name, (title, question, answer) in FILMS.items():
+        film = settings.ROOT / "images" / f"{name}.mp4"
+        if film.exists():
+            _copied(film.name, made)
+            poster = made / "images" / f"{name}.jpg"
+            poster.write_bytes(frames.strip(film, count=1, width=640))
+            tiles.append(Tile(title, question, _filled(answer), f"images/{poster.name}", film=f"images/{film.name}"))
+    return tiles
+
+
+def _copied(name: str, made: Path) -> None:
+    source = settings.ROOT / "images" / name
+    if source.exists() and not (made / "images" / name).exists():
+        shutil.copyfile(source, made / "images" / name)
