@@ -330,7 +330,13 @@ def test_planes_through_sixteen_numbers(opened):
     assert np.abs(pane(found, 0) - decoded(model, after)).max() <= 1.5
     plane.select_option("three")
     settle(found)
-    assert found.locator(".map").count() == 1
+    z = torch.tensor(numbers(state(found)["z"]))
+    corners = codes[[0, 149, 299]]  # the plane goes through three images, and the finger with it
+    edges, away = (corners[1:] - corners[0]).T, z - corners[0]
+    assert (edges @ torch.linalg.lstsq(edges, away[:, None]).solution - away[:, None]).norm() < 0.01 * codes.std()
+    for name, bound in (("min", torch.lt), ("max", torch.gt)):
+        ends = torch.tensor([float(it.get_attribute(name)) for it in found.locator(".mapbox input").all()])
+        assert bound(ends[0], torch.tensor([0.0, (corners[1] - corners[0]).norm()])).all()  # both lie on the map
 
 
 def test_local_axes_are_the_strongest_of_the_jacobian(opened):
@@ -381,11 +387,12 @@ def test_a_path_is_drawn_played_and_paused(opened):
     found.mouse.up()
     assert len(numbers(state(found)["path"])) >= 6
     found.get_by_role("button", name="Play").click()
-    frames = []
+    frames, before = [], says(found)
     for _ in range(12):
         found.wait_for_timeout(120)
         frames.append(pane(found, 0))
     moving = [np.abs(a - b).max() for a, b in pairwise(frames)]
+    assert says(found) != before
     assert sum(it > 0 for it in moving) >= 6
     found.get_by_role("button", name="Pause").click()
     settle(found)

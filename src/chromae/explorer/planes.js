@@ -113,14 +113,15 @@ export function nearestPoint(a, b, points, off, shown) {
   return { index, distance: Math.sqrt(best) };
 }
 
-// A box that holds all but the outermost points, and the finger's start.
-export function boxAround(points) {
+// A box that holds all but the outermost points, and all of `also`.
+export function boxAround(points, also = []) {
   const side = (offset) => {
     const values = points.filter((_, i) => i % 2 === offset).sort();
     const at = (part) => values[Math.round(part * (values.length - 1))];
     const [low, high] = [at(0.005), at(0.995)];
     const margin = 0.06 * (high - low) || 1;
-    return [low - margin, high + margin];
+    const ends = also.flatMap((place) => [place[offset] - margin, place[offset] + margin]);
+    return [Math.min(low - margin, ...ends), Math.max(high + margin, ...ends)];
   };
   const [x, y] = [side(0), side(1)];
   return [[x[0], y[0]], [x[1], y[1]]];

@@ -30,6 +30,7 @@ export function modelView(space, shared, act) {
   }, signal);
   map.element.append(hoverCard.element);
   let spoken = 0;
+  let spokenAt = -Infinity;
 
   const labelOf = (index) => (index < 0 || !scene.classes.length ? null : scene.classes[scene.labels[index]]);
   const nameOf = (index) => labelOf(index) ?? shared.hexOf?.(index) ?? null;
@@ -61,7 +62,8 @@ export function modelView(space, shared, act) {
     seen.corners = axes === "three" && space.size > 2 ? corners : null;
     seen.points = projectAll(seen.plane, seen.codes, space.size);
     const last = space.codes(space.epochs - 1);
-    seen.box = space.box ?? boxAround(projectAll(seen.plane, last, space.size));
+    const marked = (seen.corners ?? []).map((code) => project(seen.plane, code));
+    seen.box = space.box ?? boxAround(projectAll(seen.plane, last, space.size), marked);
     return true;
   }
 
@@ -125,8 +127,13 @@ export function modelView(space, shared, act) {
 
   function say(text) {
     seen.says = text;
-    clearTimeout(spoken); // a reader who drags hears where the finger comes to rest
-    spoken = setTimeout(() => (says.textContent = text), says.textContent ? 120 : 0);
+    clearTimeout(spoken); // a reader who drags hears where the finger comes to rest, and twice a second on the way
+    const tell = () => {
+      says.textContent = text;
+      spokenAt = performance.now();
+    };
+    if (performance.now() - spokenAt > 500) tell();
+    else spoken = setTimeout(tell, 120);
   }
 
   return {
