@@ -15,7 +15,7 @@ from chromae.datasets import downloads
 from chromae.figures import frames
 from chromae.records import environment, results
 
-COMMANDS = ("data", "film", "shapes", "compare", "readme", "env")
+COMMANDS = ("data", "film", "shapes", "compare", "site", "readme", "env")
 
 
 def test_help_lists_every_command_with_what_it_does(capsys):

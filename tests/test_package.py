@@ -135,7 +135,9 @@ def test_a_wheel_holds_the_package_its_types_and_its_licence(wheel):
         metadata = file.read(f"{about}/METADATA").decode()
         assert "chromae = chromae.__main__:main" in file.read(f"{about}/entry_points.txt").decode()
     modules = {path.relative_to(ROOT / "src").as_posix() for path in (ROOT / "src").rglob("*.py")}
-    assert {name for name in names if not name.startswith(about)} == modules | {"chromae/py.typed"}
+    pages = {path.relative_to(ROOT / "src").as_posix() for kind in ("js", "css", "html")
+             for path in (ROOT / "src/chromae/explorer").glob(f"*.{kind}")}  # fmt: skip
+    assert {name for name in names if not name.startswith(about)} == modules | pages | {"chromae/py.typed"}
     assert f"{about}/licenses/LICENSE" in names
     for told in ("License-Expression: MIT", "Author: the Chromae authors", "Provides-Extra: notebooks"):
         assert told in metadata.splitlines()
