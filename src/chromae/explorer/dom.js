@@ -35,7 +35,7 @@ export function nextFrame() {
 }
 
 // Runs a generator to its end, a few milliseconds a frame; false if `wanted()` no longer holds.
-export async function gently(work, wanted, budget = 10) {
+export async function gently(work, wanted, budget = 7) {
   let start = performance.now();
   for (const step of work) {
     if (performance.now() - start < budget) continue;
