@@ -1,0 +1,133 @@
+"""Diagrams of architectures: boxes, arrows, clouds and layers in the house's inks, each diagram one function."""
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Polygon
+
+from chromae.arguments.kinds import Count, Finite, Positive
+from chromae.figures import style
+from chromae.figures.plots import Color
+
+Point = tuple[Finite, Finite]
+
+
+def canvas(width: Positive, height: Positive) -> tuple[Figure, Axes]:
+    """A white page of so many inches on which things stand in tenths of an inch, (0, 0) at its lower left corner."""
+    figure, axes = plt.subplots(figsize=(width, height), facecolor=style.PAPER)
+    axes.set(xlim=(0, 10 * width), ylim=(0, 10 * height), aspect="equal")
+    axes.axis("off")
+    return figure, axes
+
+
+def box(
+    axes: Axes,
+    center: Point,
+    size: tuple[Positive, Positive],
+    text: str = "",
+    color: Color = style.BLUE,
+    fill: float = 0.12,
+) -> None:
+    """A box with round corners around a text, tinted by its own colour: `fill` is how much of it."""
+    (x, y), (width, height) = center, size
+    corner = {"boxstyle": "round,pad=0,rounding_size=0.8", "linewidth": 1.4}
+    for how in ({"facecolor": color, "edgecolor": "none", "alpha": fill}, {"facecolor": "none", "edgecolor": color}):
+        axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **corner, **how))
+    label(axes, center, text)
+
+
+def funnel(
+    axes: Axes,
+    center: Point,
+    width: Positive,
+    heights: tuple[Positive, Positive],
+    text: str = "",
+    color: Color = style.BLUE,
+) -> None:
+    """A network that narrows, or widens, from the first height to the second, left to right, a text inside."""
+    (x, y), (first, second) = center, heights
+    left, right = x - width / 2, x + width / 2
+    corners = [(left, y - first / 2), (left, y + first / 2), (right, y + second / 2), (right, y - second / 2)]
+    axes.add_patch(Polygon(corners, facecolor=color, edgecolor="none", alpha=0.12))
+    axes.add_patch(Polygon(corners, facecolor="none", edgecolor=color, linewidth=1.4, joinstyle="round"))
+    label(axes, center, text)
+
+
+def cloud(axes: Axes, center: Point, size: tuple[Positive, Positive], color: Color = style.VERMILLION) -> None:
+    """A normal distribution seen from above: ellipses at one, two and three deviations; `size` is that of the last."""
+    for part in (1, 2 / 3, 1 / 3):
+        axes.add_patch(Ellipse(center, part * size[0], part * size[1], facecolor=color, edgecolor="none", alpha=0.16))
+
+
+def dot(axes: Axes, place: Point, color: Color = style.INK, size: Positive = 5) -> None:
+    """A point, `size` of a text's points wide."""
+    axes.plot(*place, marker="o", markersize=size, color=color, linestyle="none")
+
+
+def arrow(
+    axes: Axes,
+    start: Point,
+    end: Point,
+    text: str = "",
+    color: Color = style.INK,
+    bend: Finite = 0.0,
+    dashed: bool = False,
+) -> None:
+    """An arrow, its text above its middle; `bend` curves it, positive to its right; dashed, it is a choice."""
+    line = "--" if dashed else "-"
+    way = {"arrowstyle": "-|>", "mutation_scale": 11, "connectionstyle": f"arc3,rad={bend}", "shrinkA": 0, "shrinkB": 0}
+    axes.add_patch(FancyArrowPatch(start, end, **way, color=color, linewidth=1.4, linestyle=line))
+    label(axes, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.7), text, size=8, color=color, low=True)
+
+
+def label(axes: Axes, place: Point, text: str, size: Positive = 9, color: Color = style.INK, low: bool = False) -> None:
+    """A text around a place, or, if `low`, standing on it."""
+    axes.text(*place, text, ha="center", va="bottom" if low else "center", fontsize=size, color=color, linespacing=1.25)
+
+
+def autoencoder(pixels: Count = 784, hidden: Sequence[Count] = (500, 500), latents: Count = 2) -> Figure:
+    """Image → encoder → a few latents → decoder → image, and the error that trains both."""
+    figure, axes = canvas(9.2, 2.5)
+    widths = " → ".join(map(str, hidden))
+    box(axes, (8, 14), (11, 11), f"image\n{pixels:,} pixels", style.FAINT)
+    funnel(axes, (28, 14), 18, (14, 5), f"encoder\n{widths}")
+    box(axes, (46, 14), (9, 5), f"{latents} numbers", style.VERMILLION, fill=0.25)
+    funnel(axes, (64, 14), 18, (5, 14), "decoder\n" + " → ".join(map(str, reversed(hidden))), style.GREEN)
+    box(axes, (84, 14), (11, 11), f"image again\n{pixels:,} pixels", style.FAINT)
+    for start, end in ((13.5, 19), (37, 41.5), (50.5, 55), (73, 78.5)):
+        arrow(axes, (start, 14), (end, 14))
+    label(axes, (46, 18), "the code, or latents", 8, style.VERMILLION, low=True)
+    _error(axes, 8, 84, 8.5, "loss: mean squared error between the two")
+    return figure
+
+
+def vae(hidden: Sequence[Count] = (500, 500), latents: Count = 2) -> Figure:
+    """Image → a cloud of codes → one point of it → image: what is drawn at random, and the two costs."""
+    figure, axes = canvas(9.8, 3.1)
+    widths = " → ".join(map(str, hidden))
+    box(axes, (7, 18), (10, 10), "image x", style.FAINT)
+    funnel(axes, (23.5, 18), 15, (13, 6), f"encoder\n{widths}")
+    box(axes, (39.5, 21), (9, 4.4), f"{latents} means μ", style.VERMILLION, fill=0.25)
+    box(axes, (39.5, 15), (9, 4.4), f"{latents} widths σ", style.VERMILLION, fill=0.25)
+    cloud(axes, (54, 18), (14, 9))
+    dot(axes, (56.3, 19.1))
+    label(axes, (54, 23.2), "the cloud, or posterior, q(z|x)", 8, style.VERMILLION, low=True)
+    label(axes, (54, 11.2), "one point of it: z = μ + σ · ε,  ε from N(0, 1)", 8)
+    funnel(axes, (73, 18), 15, (6, 13), "decoder\n" + " → ".join(map(str, reversed(hidden))), style.GREEN)
+    box(axes, (90.5, 18), (12, 10), "a likelihood\np(x|z) of\nevery pixel", style.FAINT)
+    for start, end in (((12, 18), (16, 18)), ((31, 19), (35, 21)), ((31, 17), (35, 15)), ((44, 21), (48, 19.5)),
+                       ((44, 15), (48, 16.5)), ((57, 19), (65.5, 18)), ((80.5, 18), (84.5, 18))):  # fmt: skip
+        arrow(axes, start, end)
+    _error(axes, 7, 90.5, 13, "cost 1: nats for the pixels, −log p(x|z)", 4)
+    label(axes, (54, 28), "cost 2: nats for the code, KL(q(z|x) ‖ N(0, 1)): how far the cloud strays from the prior", 8)
+    return figure
+
+
+def _error(axes: Axes, left: Finite, right: Finite, top: Finite, text: str, bottom: Finite = 3.5) -> None:
+    """A bracket below two things that are compared."""
+    axes.plot([left, left, right, right], [top, bottom, bottom, top], color=style.FAINT, linestyle="--", linewidth=1.2)
+    axes.text(
+        (left + right) / 2, bottom, text, ha="center", va="center", fontsize=8, bbox={"facecolor": style.PAPER, "lw": 0}
+    )
