@@ -44,7 +44,7 @@ def digits(path: Path) -> Path:
     both = [("autoencoder", weights.pretrained("digits_autoencoder_2")), ("VAE", weights.pretrained("digits_vae_2"))]
     _, test = datasets.digits()
     return save_html(
-        both, test.images, test.labels, path, title="Digits through two numbers", shades=6, credits=[MNIST, OURS]
+        both, test.images, test.labels, path, title="Digits through two numbers", shades=5, credits=[MNIST, OURS]
     )
 
 
