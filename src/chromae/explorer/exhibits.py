@@ -50,12 +50,14 @@ def digits(path: Path) -> Path:
 
 def shapes(path: Path) -> Path:
     """Embeddings of the same shapes, sorted by colour and by form."""
-    both = [(f"sorted by {what}", weights.pretrained(f"shapes_by_{what}")) for what in ("color", "form")]
+    both = [("by colour", weights.pretrained("shapes_by_color")), ("by form", weights.pretrained("shapes_by_form"))]
     world = partial(sprites.factors, hues=8, background=(0.1, 0.1))  # what they were trained on
     made = datasets.shapes(500, 7, 128, "cpu", world)
     kinds = made.factors.kind
-    title = "Shapes that sort themselves"
-    return save_html(both, made.images, kinds, path, title=title, classes=sprites.SOURCE_KINDS, credits=[OURS])
+    return save_html(
+        both, made.images, kinds, path, title="Shapes that sort themselves", classes=sprites.SOURCE_KINDS,
+        encoder=[False, True], credits=[OURS],
+    )  # fmt: skip
 
 
 def photos(path: Path) -> Path:

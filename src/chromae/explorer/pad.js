@@ -36,7 +36,7 @@ export function drawingPad(shape, done, signal) {
   });
   const element = node("section", { className: "yours" },
     node("h2", {}, pad ? "Draw your own" : "Your own"), pad ? pad.canvas : null,
-    node("label", { className: "field" }, "or choose or drop an image file ", file), clear, words);
+    node("label", { className: "field" }, pad ? "or choose or drop an image file " : "choose or drop an image file ", file), clear, words);
   element.addEventListener("dragover", (event) => event.preventDefault());
   element.addEventListener("drop", (event) => {
     event.preventDefault();
