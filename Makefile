@@ -68,8 +68,9 @@ nightly: $(READY)  ## faults and random arguments by the thousand, into results/
 compare: $(READY)  ## after make: which numbers came out as published, and which did not
 	$(RUN) -m chromae compare build/results
 
-bench: $(READY)  ## measure speed ratios side by side, into results/bench.json
+bench: $(READY)  ## measure speed ratios side by side, into results/bench.json, and the explorer's in explorer.json
 	$(RUN) bench/run.py
+	$(RUN) bench/explorer_pages.py
 
 clean:  ## remove copies, results and figures in build/, frames, the gallery and caches; films, data and your own records stay
 	rm -rf build/*.ipynb build/faults build/images build/results images/frames site .pytest_cache .ruff_cache .hypothesis

@@ -119,8 +119,8 @@ EXHIBITS = (
     ),
     Exhibit(
         "digits.html", "Digits: autoencoder and VAE", "What lies between two digits, and where is nobody at home?",
-        "Two numbers tell {03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of the digits apart; the "
-        "VAE leaves fewer holes.",
+        "Two numbers tell {03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of the digits apart; see "
+        "what either decodes where no digit is.",
         "04_digits_vae.png", digits,
     ),
     Exhibit(

@@ -48,7 +48,7 @@ FILMS = {
                    "errs by {02_color_questions metrics.best_smooth_mse.value:.4f}."),
     "digits_plane": ("Digits find their places", "What do two numbers hold of a digit?",
                      "Enough to tell {03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of them apart."),
-    "vae_plane": ("A plane that closes its holes", "What does the KL term change?", "Clouds fill the plane: "
+    "vae_plane": ("A plane under a prior", "What does the KL term change?", "Clouds gather around it: "
                   "{04_digits_vae metrics.film_bce_neg_elbo_z2:.1f} nats a digit."),
     "photos_sharpen": ("Photos sharpen", "1,024 numbers, or 64?", "The published network has 1,024 and an MSE of "
                        "{05_photos_autoencoder metrics.baseline_test_mse:.4f}, ours has 64."),
