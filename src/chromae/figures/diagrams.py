@@ -131,3 +131,54 @@ def _error(axes: Axes, left: Finite, right: Finite, top: Finite, text: str, bott
     axes.text(
         (left + right) / 2, bottom, text, ha="center", va="center", fontsize=8, bbox={"facecolor": style.PAPER, "lw": 0}
     )
+
+
+def fields(pixels: Count = 32, seen: Count = 18, grid: Count = 8, latents: Count = 64) -> Figure:
+    """What one number of a code sees of a photo: a patch, where convolutions alone make it, or all of it."""
+    figure, axes = canvas(9.4, 2.9)
+    side, patch = 16, 16 * min(seen / pixels, 1)
+    for x, size, color in ((10, patch, style.BLUE), (58, side, style.GREEN)):
+        _square(axes, (x, 14), side, style.FAINT, 0.10)
+        _square(axes, (x, 14), size, color, 0.25)
+        code = x + 21, 14.6 if x < 50 else 14
+        cone = [(x + size / 2, 14 + size / 2), code, (x + size / 2, 14 - size / 2)]
+        axes.add_patch(Polygon(cone, facecolor=color, edgecolor="none", alpha=0.18))
+    for row in range(grid):
+        for column in range(grid):
+            dot(axes, (27.5 + 8.4 * column / grid, 10.4 + 8.4 * row / grid), style.FAINT, 2.2)
+            dot(axes, (79, 7 + 14 * (row * grid + column) / grid**2), style.FAINT, 1.6)
+    for place in ((27.5 + 8.4 * 3 / grid, 14.6), (79, 14)):
+        dot(axes, place, style.VERMILLION, 6)
+    for x, text in ((10, "a photo"), (58, "a photo"), (31.5, "its code, a grid"), (79, f"its code, {latents} numbers")):
+        label(axes, (x, 24), text, 8, low=True)
+    label(axes, (21, 3), f"convolutions alone: a number sees {seen} × {seen} pixels", 8, style.BLUE)
+    label(axes, (68, 3), "and a dense layer: a number sees everything", 8, style.GREEN)
+    return figure
+
+
+def unet(width: Count = 48) -> Figure:
+    """A U-Net that colours: luma down to a few wide maps and up again, what goes down added on the way up."""
+    figure, axes = canvas(9.8, 3.6)
+    levels = {level: (f"{width * 2**level} maps\n{16 >> level} × {16 >> level}") for level in range(3)}
+    box(axes, (7, 28), (11, 6), "luma\n32 × 32", style.FAINT)
+    box(axes, (91, 28), (11, 6), "chroma\n32 × 32", style.FAINT)
+    for x, y, level, color in ((24, 28, 0, style.BLUE), (36, 19, 1, style.BLUE), (49, 10, 2, style.VERMILLION),
+                               (62, 19, 1, style.GREEN), (74, 28, 0, style.GREEN)):  # fmt: skip
+        box(axes, (x, y), (10, 5.4), levels[level], color)
+    for start, end in (((12.5, 28), (19, 28)), ((26, 25.3), (33, 21.7)), ((38, 16.3), (45, 12.7)),
+                       ((53, 12.7), (60, 16.3)), ((65, 21.7), (72, 25.3)), ((79, 28), (85.5, 28))):  # fmt: skip
+        arrow(axes, start, end)
+    arrow(axes, (29, 28), (69, 28), "skip: added on the way up", style.FAINT)
+    arrow(axes, (41, 19), (57, 19), "skip", style.FAINT)
+    label(axes, (49, 4.6), "here the mean of the whole picture\nis added everywhere", 8, style.VERMILLION)
+    box(axes, (12, 11), (15, 8), "a classifier,\npretrained, frozen:\nour “eyes”", style.PURPLE)
+    for start, end in (((7, 25), (9, 15)), ((16, 15), (22, 25.3)), ((19.5, 13), (31, 18)), ((19.5, 10), (44, 10))):
+        arrow(axes, start, end, color=style.PURPLE, dashed=True)
+    return figure
+
+
+def _square(axes: Axes, center: Point, side: Positive, color: Color, fill: float) -> None:
+    (x, y), half = center, side / 2
+    corners = [(x - half, y - half), (x - half, y + half), (x + half, y + half), (x + half, y - half)]
+    axes.add_patch(Polygon(corners, facecolor=color, edgecolor="none", alpha=fill))
+    axes.add_patch(Polygon(corners, facecolor="none", edgecolor=color, linewidth=1.2))
