@@ -19,6 +19,7 @@ from chromae import excitation, files, losses, settings
 from chromae.models import colorizer, conv, convex, dense, photos, vae
 from chromae.models.autoencoder import Autoencoder, clamp
 from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.models.embedder import Embedder
 from chromae.records import recipes, weights
 
 FILES = sorted((settings.ROOT / "results" / "weights").glob("*.safetensors"))
@@ -71,8 +72,27 @@ def of_shapes(stem: str) -> tuple[nn.Module, torch.Tensor]:
     return made.fold(model) if "again" in stem else model, torch.rand(2, 3, 128, 128)
 
 
-KINDS = {"04_digits": of_digits, "color_loss": of_color, "photos": of_photos, "colorizer": of_colorizers,
-         "shapes": of_shapes}  # fmt: skip
+def of_epochs(stem: str) -> tuple[nn.Module, torch.Tensor]:
+    return nn.ModuleList(ColorAutoencoder() for _ in range(120)), torch.rand(50, 3)
+
+
+def of_small_digits(stem: str) -> tuple[nn.Module, torch.Tensor]:
+    x = torch.rand(4, 1, 28, 28)
+    if "vae" in stem:
+        return vae.VAE(conv.deep_encoder(4), conv.deep_decoder(2)), x
+    made = run("03_digits_autoencoder", "ARCHITECTURES", conv=conv, dense=dense, SHAPE=(1, 28, 28))
+    return Autoencoder(*(make(2) for make in made.ARCHITECTURES["deep"])), x
+
+
+def of_embedders(stem: str) -> tuple[nn.Module, torch.Tensor]:
+    made = run("08_shapes_contrastive", "embedder", Embedder=Embedder)
+    return made.embedder(), torch.rand(2, 3, 128, 128)
+
+
+KINDS = {
+    "04_digits": of_digits, "color_loss": of_color, "photos": of_photos, "colorizer": of_colorizers,
+    "shapes_convex": of_shapes, "color_epochs": of_epochs, "digits_": of_small_digits, "shapes_by": of_embedders,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -85,6 +105,8 @@ def test_a_published_network_is_that_of_its_notebook_bit_for_bit(path):
     expected, found = theirs.eval().state_dict(), ours.state_dict()
     assert expected.keys() == found.keys()
     assert all(torch.equal(value, found[name]) for name, value in expected.items())
+    if isinstance(ours, nn.ModuleList):
+        ours, theirs = ours[-1], theirs[-1]
     with torch.no_grad():
         ours, theirs = (model.to(memory_format=torch.channels_last) for model in (ours, theirs))  # else other roundings
         assert torch.equal(ours(x), theirs(x))
