@@ -33,7 +33,7 @@ help:  ## list the targets
 
 animations: $(FILMS)  ## train and film whatever is out of date (this is what plain `make` does)
 
-notebooks: $(READY)  ## publish: run every notebook in place, then renew the numbers in README.md
+notebooks: $(READY)  ## publish: run every notebook in place, then renew the numbers in README.md and RESULTS.md
 	@for notebook in notebooks/*.ipynb; do \
 		echo "running $$notebook in place"; \
 		TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(EXECUTE) --inplace "$$notebook" && $(STRIP) "$$notebook" || exit 1; \

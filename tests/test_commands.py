@@ -80,15 +80,18 @@ def repository(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_readme_shows_the_numbers_of_the_results(repository, capsys):
-    readme = repository / "README.md"
-    readme.write_text("five: <!--= topic value -->4<!--/-->\n")
+def test_the_pages_show_the_numbers_of_the_results(repository, capsys):
+    """Both or neither; without a film there is no moving picture."""
+    pages = [repository / name for name in ("README.md", "RESULTS.md")]
+    for page in pages:
+        page.write_text("five: <!--= topic value -->4<!--/-->\n")
     assert main(["readme"]) == 0
-    assert readme.read_text() == "five: <!--= topic value -->5<!--/-->\n"
-    readme.write_text("six: <!--= topic other -->4<!--/-->\n")
+    assert [page.read_text() for page in pages] == 2 * ["five: <!--= topic value -->5<!--/-->\n"]
+    pages[0].write_text("five: <!--= topic value -->4<!--/-->\n")
+    pages[1].write_text("six: <!--= topic other -->4<!--/-->\n")
     assert main(["readme"]) == 1
     assert capsys.readouterr().err == "other is not in topic.json\n"
-    assert readme.read_text() == "six: <!--= topic other -->4<!--/-->\n"
+    assert "-->4<!" in pages[0].read_text()
 
 
 def test_compare_looks_where_make_leaves_results(repository, capsys):

@@ -375,6 +375,18 @@ def test_a_preview_is_the_film_in_small(films, tmp_path):
     assert not leftovers(tmp_path)
 
 
+def test_a_preview_shows_the_end_as_slowly_as_asked(films, tmp_path):
+    film = films["odd"]
+    with Image.open(frames.preview(film.path, tmp_path / "end.webp", every=1, last=3, fps=3)) as image:
+        assert image.n_frames == 3
+        for number, wanted in enumerate(film.images[-3:]):
+            image.seek(number)
+            image.load()
+            assert image.info["duration"] == 333
+            wanted = Image.fromarray(wanted).resize(image.size)
+            assert np.abs(np.asarray(image.convert("RGB")).astype(int) - np.asarray(wanted)).mean() < 8
+
+
 @pytest.mark.parametrize("content", [None, b"", b"no film"])
 def test_a_preview_of_no_film_is_one_sentence(tmp_path, content):
     path, earlier = tmp_path / "film.mp4", tmp_path / "preview.webp"

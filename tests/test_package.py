@@ -262,7 +262,7 @@ def test_git_keeps_the_page_about_data_and_nothing_beside_it(tmp_path):
 def test_the_papers_name_what_is_there():
     """Links lead to files, and targets of make exist."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"):
+    for name in ("README.md", "RESULTS.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"):
         page = (ROOT / name).read_text(encoding="utf-8")
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page):
             assert ((ROOT / name).parent / link).exists(), f"{name} links to {link}"

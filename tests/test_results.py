@@ -13,7 +13,7 @@ from chromae import files, settings
 from chromae.__main__ import main
 from chromae.records import results
 
-README = settings.ROOT / "README.md"
+PAGES = [settings.ROOT / name for name in ("README.md", "RESULTS.md")]
 
 
 @pytest.fixture
@@ -139,10 +139,9 @@ def test_fill_refuses_an_unpublished_number(published, mark, error):
         results.fill(f"<!--= {mark} -->0.1<!--/-->", published)
 
 
-def test_readme_shows_the_published_numbers():
-    if not README.exists():
-        pytest.skip("there is no README.md yet")
-    text = README.read_text()
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+def test_the_pages_show_the_published_numbers(path):
+    text = path.read_text(encoding="utf-8")
     assert text.count("<!--= ") == len(results.MARK.findall(text)), "a mark that fill does not understand"
     assert results.fill(text, settings.ROOT / "results") == text
 

@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("folder", metavar="FOLDER", nargs="?", help=about)
     site = command(_site, "make a gallery that opens from disk: explorers, notebooks, films; trains nothing")
     site.add_argument("folder", metavar="FOLDER", nargs="?", default="site", help="where to, by default site")
-    command(_readme, "renew the numbers in README.md from results/")
+    command(_readme, "renew the numbers in README.md and RESULTS.md from results/, and the moving picture")
     command(_env, "what to paste into a report: versions, device, folders")
     return parser
 
@@ -106,12 +106,17 @@ def _site(options: argparse.Namespace) -> None:
 
 def _readme(options: argparse.Namespace) -> None:
     from chromae import files, settings
+    from chromae.figures import frames
     from chromae.records import results
 
-    readme = settings.ROOT / "README.md"
-    filled = results.fill(readme.read_text(encoding="utf-8"), settings.ROOT / "results")
-    with files.replacing(readme) as part:
-        part.write_text(filled, encoding="utf-8")
+    paths = [settings.ROOT / name for name in ("README.md", "RESULTS.md")]
+    filled = {path: results.fill(path.read_text(encoding="utf-8"), settings.ROOT / "results") for path in paths}
+    for path, text in filled.items():
+        with files.replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+    film, hero = (settings.ROOT / "images" / name for name in ("color_mse.mp4", "hero.webp"))
+    if film.exists():  # slow enough to do no harm: three frames a second
+        frames.preview(film, hero, width=640, every=1, last=12, fps=3)
 
 
 def _env(options: argparse.Namespace) -> None:

@@ -1,37 +1,33 @@
-// Convolutions and transposed convolutions as gathers: every output pixel adds up what it needs, four channels and two
-// pixels at a time, from a copy of the input with zeros around it. A transposed convolution of stride s is s² small
-// convolutions, one for each remainder of an output pixel's place, so that no product with an inserted zero is made.
+// Convolutions and transposed convolutions as gathers: every output pixel adds up what it needs, eight channels at a
+// time. Of the input, only what isn't zero is listed, pixel by pixel: behind a ReLU that is half, around the edges none.
+// A transposed convolution of stride s is s² small convolutions, one for each remainder of an output pixel's place.
 
 export function convolution(layer, form, read) {
   const [channels, inside, high, wide] = layer.weight.shape;
-  const weight = read(layer.weight);
-  const [rows, columns] = [0, 1].map((axis) => {
-    const size = axis ? form.width : form.height;
-    return axisOf(layer, axis, size, axis ? wide : high);
-  });
-  const bias = read(layer.bias);
+  const [rows, columns] = [0, 1].map((axis) => axisOf(layer, axis, [form.height, form.width][axis], [high, wide][axis]));
   const to = { height: rows.size, width: columns.size, channels, size: rows.size * columns.size * channels };
-  const padded = (columns.before + form.width + columns.after) * inside;
-  const input = new Float64Array((rows.before + form.height + rows.after) * padded);
   const out = new Float64Array(to.size);
-  const groups = Math.ceil(channels / 4);
-  const phases = rows.phases.flatMap((row) => columns.phases.map((column) => ({ row, column })));
-  for (const phase of phases) Object.assign(phase, packed(phase, { weight, channels, inside, high, wide, groups, padded }));
+  const padded = columns.before + form.width + columns.after; // pixels in a line
+  const pixels = (rows.before + form.height + rows.after) * padded;
+  const listed = {
+    begin: new Int32Array(pixels), end: new Int32Array(pixels), // of each pixel, in the two below
+    values: new Float64Array(form.size), channels: new Uint16Array(form.size),
+  };
+  const [weight, bias] = [read(layer.weight), read(layer.bias)];
+  const grouped = groups(weight, channels, inside, high * wide);
+  const phases = rows.phases.flatMap((row) => columns.phases.map((column) => phaseOf(row, column, wide, padded)));
 
   const run = (numbers) => {
-    const start = rows.before * padded + columns.before * inside;
-    const line = form.width * inside;
-    for (let y = 0; y < form.height; y++) {
-      for (let i = 0, from = y * line, to = start + y * padded; i < line; i++) input[to + i] = numbers[from + i];
-    }
-    for (const { row, column, taps, weights } of phases) {
-      for (let y = 0; y < row.count; y++) {
-        const line = (y * row.jump + rows.before) * padded + columns.before * inside;
-        const target = ((row.first + y * row.step) * to.width + column.first) * channels;
-        for (let group = 0; group < groups; group++) {
-          const at = group * taps.length * inside * 4;
-          const [step, jump] = [column.step * channels, column.jump * inside];
-          gather(input, line, jump, taps, inside, weights, at, bias, 4 * group, out, target, step, column.count);
+    list(numbers, form, rows.before * padded + columns.before, padded, listed);
+    for (const { row, column, taps, aways } of phases) {
+      for (const { channel, gather, weights } of grouped) {
+        const tapped = taps.map((tap) => weights[tap]);
+        for (let y = 0; y < row.count; y++) {
+          const start = (y * row.jump + rows.before) * padded + columns.before;
+          const target = ((row.first + y * row.step) * to.width + column.first) * channels + channel;
+          for (let x = 0; x < column.count; x++) {
+            gather(listed, start + x * column.jump, aways, tapped, bias, channel, out, target + x * column.step * channels);
+          }
         }
       }
     }
@@ -40,28 +36,45 @@ export function convolution(layer, form, read) {
   return { run, form: to };
 }
 
-// One row of outputs: `count` pixels, the four channels from `channel` on (or as many as there are).
-function gather(input, line, jump, taps, inside, weights, at, bias, channel, out, target, step, count) {
-  const left = Math.min(4, bias.length - channel);
-  const [b0, b1, b2, b3] = [0, 1, 2, 3].map((i) => (i < left ? bias[channel + i] : 0));
-  for (let x = 0; x < count; x += 2) {
-    const second = x + 1 < count ? jump : 0; // an odd last pixel is made twice
-    let p0 = b0, p1 = b1, p2 = b2, p3 = b3, q0 = b0, q1 = b1, q2 = b2, q3 = b3, w = at;
-    for (let tap = 0; tap < taps.length; tap++) {
-      let from = line + x * jump + taps[tap];
-      for (const end = from + inside; from < end; from++, w += 4) {
-        const p = input[from], q = input[from + second];
-        const w0 = weights[w], w1 = weights[w + 1], w2 = weights[w + 2], w3 = weights[w + 3];
-        p0 += p * w0; p1 += p * w1; p2 += p * w2; p3 += p * w3;
-        q0 += q * w0; q1 += q * w1; q2 += q * w2; q3 += q * w3;
+// What isn't zero of a map: the numbers and their channels, pixel by pixel.
+function list(numbers, { height, width, channels: count }, first, padded, { begin, end, values, channels }) {
+  for (let y = 0, i = 0, found = 0; y < height; y++) {
+    for (let x = 0, pixel = first + y * padded; x < width; x++, pixel++) {
+      begin[pixel] = found;
+      for (let c = 0; c < count; c++, i++) {
+        values[found] = numbers[i];
+        channels[found] = c;
+        found += numbers[i] !== 0 ? 1 : 0;
       }
+      end[pixel] = found;
     }
-    const to = target + x * step + channel, next = second ? to + step : to;
-    out[to] = p0; out[next] = q0;
-    if (left > 1) { out[to + 1] = p1; out[next + 1] = q1; }
-    if (left > 2) { out[to + 2] = p2; out[next + 2] = q2; }
-    if (left > 3) { out[to + 3] = p3; out[next + 3] = q3; }
   }
+}
+
+// Eight channels of one output pixel, into `out` from `to` on.
+function eight({ begin, end, values, channels }, pixel, aways, weights, bias, channel, out, to) {
+  let a = bias[channel], b = bias[channel + 1], c = bias[channel + 2], d = bias[channel + 3];
+  let e = bias[channel + 4], f = bias[channel + 5], g = bias[channel + 6], h = bias[channel + 7];
+  for (let tap = 0; tap < aways.length; tap++) {
+    const cell = pixel + aways[tap], weight = weights[tap];
+    for (let i = begin[cell], stop = end[cell]; i < stop; i++) {
+      const x = values[i], w = 8 * channels[i];
+      a += x * weight[w]; b += x * weight[w + 1]; c += x * weight[w + 2]; d += x * weight[w + 3];
+      e += x * weight[w + 4]; f += x * weight[w + 5]; g += x * weight[w + 6]; h += x * weight[w + 7];
+    }
+  }
+  out[to] = a; out[to + 1] = b; out[to + 2] = c; out[to + 3] = d;
+  out[to + 4] = e; out[to + 5] = f; out[to + 6] = g; out[to + 7] = h;
+}
+
+// One channel of one output pixel.
+function one({ begin, end, values, channels }, pixel, aways, weights, bias, channel, out, to) {
+  let sum = bias[channel];
+  for (let tap = 0; tap < aways.length; tap++) {
+    const cell = pixel + aways[tap], weight = weights[tap];
+    for (let i = begin[cell], stop = end[cell]; i < stop; i++) sum += values[i] * weight[channels[i]];
+  }
+  out[to] = sum;
 }
 
 // Along one axis: how many outputs, the phases that they fall into, and how many zeros the input needs at its ends.
@@ -86,18 +99,21 @@ function axisOf(layer, axis, size, kernel) {
   return { size: outputs, phases, before: Math.max(0, -Math.min(0, ...reach)), after: Math.max(0, Math.max(0, ...reach) - size + 1) };
 }
 
-// A phase's weights, [four channels][tap][input channel][which of the four], and where its taps lie in the input.
-function packed({ row, column }, { weight, channels, inside, high, wide, groups, padded }) {
-  const both = row.taps.flatMap((y) => column.taps.map((x) => ({ y, x })));
-  const taps = Int32Array.from(both, ({ y, x }) => y.away * padded + x.away * inside);
-  const weights = new Float64Array(groups * both.length * inside * 4);
-  for (let out = 0; out < channels; out++) {
-    both.forEach(({ y, x }, tap) => {
-      for (let c = 0; c < inside; c++) {
-        const at = ((Math.floor(out / 4) * both.length + tap) * inside + c) * 4 + (out % 4);
-        weights[at] = weight[((out * inside + c) * high + y.k) * wide + x.k];
-      }
-    });
+// Groups of eight output channels, then of one; of each, the weights of every tap: [input channel][which of the group].
+function groups(weight, channels, inside, taps) {
+  const found = [];
+  for (let channel = 0, lanes = 8; channel < channels; channel += lanes) {
+    if (channel + lanes > channels) lanes = 1;
+    const weights = Array.from({ length: taps }, (_, tap) =>
+      Float64Array.from({ length: inside * lanes }, (_, i) =>
+        weight[((channel + (i % lanes)) * inside + Math.floor(i / lanes)) * taps + tap]));
+    found.push({ channel, gather: lanes === 8 ? eight : one, weights });
   }
-  return { taps, weights };
+  return found;
+}
+
+// The taps of a phase, and how many pixels of the input they lie away.
+function phaseOf(row, column, wide, padded) {
+  const both = row.taps.flatMap((y) => column.taps.map((x) => ({ tap: y.k * wide + x.k, away: y.away * padded + x.away })));
+  return { row, column, taps: both.map(({ tap }) => tap), aways: Int32Array.from(both, ({ away }) => away) };
 }

@@ -16,27 +16,6 @@ INTRO = (
     "A notebook-driven lab for colour and representation learning. Touch the explorers, watch the films, read the "
     "notebooks: every number comes from a run that can be repeated."
 )
-# What a notebook found, in one sentence, {FILE KEY:FORMAT} being a number of results/; its question is README's.
-FINDINGS = {
-    "01_color_autoencoder": "One misplaced line. Without it the plane changes by "
-    "{01_color_autoencoder metrics.frame_change_fixed:.2f} of 255 an epoch.",
-    "02_color_questions": "Not continuously; exactly, if codes may jump: "
-    "{02_color_questions metrics.hilbert_errors.value:.0f} errors over all 16,777,216 colours.",
-    "03_digits_autoencoder": "Two numbers tell {03_digits_autoencoder metrics.knn_accuracy_z2:.2f} of the "
-    "digits apart; where no digit was encoded, ghosts live.",
-    "04_digits_vae": "A likelihood that compares: {04_digits_vae metrics.cb_elbo_d20:,.0f} nats.",
-    "05_photos_autoencoder": "A code of 64 numbers with an MSE of "
-    "{05_photos_autoencoder metrics.best_64_test_mse:.5f}, below the best linear one.",
-    "06_colorization": "Eyes trained elsewhere help most: chroma MSE {06_colorization metrics.best_chroma_mse:.6f}.",
-    "07_shapes_autoencoder": "A decoder that cuts the plane instead of painting it: MSE "
-    "{07_shapes_autoencoder metrics.val_mse:.5f}.",
-    "08_shapes_contrastive": "Everything that a view keeps: form in "
-    "{08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of nearest neighbours.",
-    "09_palette_excitation": "Yes: a logit of {09_palette_excitation metrics.annealed_strict:.1f} with six colours.",
-    "10_pen_plot": "It does, with {10_pen_plot metrics.plot_pen_down:.1f} m of ink.",
-}
-
-
 # Films: what they are called, what they ask, and what one sees.
 FILMS = {
     "color_mse": ("One line, moved", "Why did the film flicker?", "Left as published, right with the line moved: "
@@ -135,16 +114,12 @@ def _explorers(made: Path) -> list[Tile]:
 
 
 def _notebooks(made: Path) -> list[Tile]:
-    rows = re.findall(
-        r"^\| \[(\d\d [^]]+)\]\(notebooks/(\w+)\.ipynb\) \| (.*?) \|",
-        (settings.ROOT / "README.md").read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )  # README's own table: title, file, question
+    readme = re.sub("<!--.*?-->", "", (settings.ROOT / "README.md").read_text(encoding="utf-8"))  # its marks
+    tile = r"\*\*\[(\d\d [^]]+)\]\(notebooks/(\w+)\.ipynb\)\*\*<br>(.*?)<br>(.*?)(?= \||$)"
     tiles = []
-    for title, name, question in rows:
+    for title, name, question, answer in re.findall(tile, readme, re.MULTILINE):
         (made / "notebooks" / f"{name}.html").write_text(_notebook(name, title), encoding="utf-8")
         _copied(f"{name}.png", made)
-        answer = _filled(FINDINGS[name]) if name in FINDINGS else ""
         tiles.append(Tile(title, question, answer, f"images/{name}.png", f"notebooks/{name}.html"))
     return tiles
 

@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from chromae import files
-from chromae.arguments.kinds import Count, Natural
+from chromae.arguments.kinds import Count, Natural, Positive
 
 FPS = 24
 HOLD = 1  # second that a film stays on its last frame
@@ -168,17 +168,28 @@ def encode(folder: str | Path, path: str | Path, fps: int = FPS) -> None:
     )
 
 
-def preview(film: str | Path, path: str | Path, width: Count = 320, every: Count = 2) -> Path:
+def preview(
+    film: str | Path,
+    path: str | Path,
+    width: Count = 320,
+    every: Count = 2,
+    last: Count | None = None,
+    fps: Positive | None = None,
+) -> Path:
     """Make an animated WebP of a film, for pages that play no films: every so many frames, scaled to this width.
 
-    It lasts as long as the film, and starts again at its end. Returns its path.
+    Without its hold at the end; of the rest all, or the `last` so many frames. It lasts as long as they do in the film,
+    or shows `fps` frames a second, and starts again at its end. Returns its path.
     Raises ValueError for a film that cannot be read.
     """
     try:
-        seconds = every / iio.immeta(film)["fps"]
-        shown = [_narrowed(image, width) for image in itertools.islice(iio.imiter(film), 0, None, every)]
+        about = iio.immeta(film)
+        stop = _moving(about)
+        start = 0 if last is None else max(0, stop - last)
+        shown = [_narrowed(image, width) for image in itertools.islice(iio.imiter(film), start, stop, every)]
     except Exception as error:  # imageio has many, for files that are missing, broken or no film
         raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
+    seconds = every / about["fps"] if fps is None else 1 / fps
     with files.replacing(path) as part:
         iio.imwrite(part, np.stack(shown), plugin="pillow", extension=".webp", duration=round(1000 * seconds), loop=0)
     return Path(path)
@@ -191,7 +202,7 @@ def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
     """
     try:
         about = iio.immeta(film)
-        last = round(about["fps"] * (about["duration"] - HOLD)) - 1
+        last = _moving(about) - 1
         chosen = set(np.linspace(0 if count > 1 else last, last, count).round().astype(int).tolist())
         shown = [image for number, image in enumerate(iio.imiter(film)) if number in chosen]
         sheet = np.concatenate(shown, axis=1)
@@ -200,6 +211,11 @@ def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(_narrowed(sheet, width)).save(buffer, format="jpeg", quality=80)
     return buffer.getvalue()
+
+
+def _moving(about: dict) -> int:
+    """How many frames a film has before it holds its last."""
+    return max(1, round(about["fps"] * (about["duration"] - HOLD)))
 
 
 def _narrowed(image: UInt8[np.ndarray, "height width 3"], width: int) -> UInt8[np.ndarray, "low narrow 3"]:
