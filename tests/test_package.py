@@ -66,7 +66,7 @@ def sources(folder: str) -> list[str]:
     ],
 )
 def test_what_is_imported_is_listed(folder, inside, extras):
-    own = {path.stem for path in [*(ROOT / folder).iterdir(), *(ROOT / "tests").iterdir()]}  # bench drives tests/browser
+    own = {path.stem for place in (folder, "tests") for path in (ROOT / place).iterdir()}  # bench drives tests/browser
     listed = {plain(it) for it in itertools.chain(PROJECT["dependencies"], *(EXTRAS[extra] for extra in extras))}
     names = set().union(*(imported(source, inside) for source in sources(folder))) - own
     assert "torch" in names

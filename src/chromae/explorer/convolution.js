@@ -14,11 +14,11 @@ export function convolution(layer, form, read) {
     values: new Float64Array(form.size), channels: new Uint16Array(form.size),
   };
   const [weight, bias] = [read(layer.weight), read(layer.bias)];
-  const grouped = groups(weight, channels, inside, high * wide);
+  const grouped = groupsOf(weight, channels, inside, high * wide);
   const phases = rows.phases.flatMap((row) => columns.phases.map((column) => phaseOf(row, column, wide, padded)));
 
   const run = (numbers) => {
-    list(numbers, form, rows.before * padded + columns.before, padded, listed);
+    sift(numbers, form, rows.before * padded + columns.before, padded, listed);
     for (const { row, column, taps, aways } of phases) {
       for (const { channel, gather, weights } of grouped) {
         const tapped = taps.map((tap) => weights[tap]);
@@ -37,7 +37,7 @@ export function convolution(layer, form, read) {
 }
 
 // What isn't zero of a map: the numbers and their channels, pixel by pixel.
-function list(numbers, { height, width, channels: count }, first, padded, { begin, end, values, channels }) {
+function sift(numbers, { height, width, channels: count }, first, padded, { begin, end, values, channels }) {
   for (let y = 0, i = 0, found = 0; y < height; y++) {
     for (let x = 0, pixel = first + y * padded; x < width; x++, pixel++) {
       begin[pixel] = found;
@@ -52,7 +52,7 @@ function list(numbers, { height, width, channels: count }, first, padded, { begi
 }
 
 // Eight channels of one output pixel, into `out` from `to` on.
-function eight({ begin, end, values, channels }, pixel, aways, weights, bias, channel, out, to) {
+function eightChannels({ begin, end, values, channels }, pixel, aways, weights, bias, channel, out, to) {
   let a = bias[channel], b = bias[channel + 1], c = bias[channel + 2], d = bias[channel + 3];
   let e = bias[channel + 4], f = bias[channel + 5], g = bias[channel + 6], h = bias[channel + 7];
   for (let tap = 0; tap < aways.length; tap++) {
@@ -68,7 +68,7 @@ function eight({ begin, end, values, channels }, pixel, aways, weights, bias, ch
 }
 
 // One channel of one output pixel.
-function one({ begin, end, values, channels }, pixel, aways, weights, bias, channel, out, to) {
+function oneChannel({ begin, end, values, channels }, pixel, aways, weights, bias, channel, out, to) {
   let sum = bias[channel];
   for (let tap = 0; tap < aways.length; tap++) {
     const cell = pixel + aways[tap], weight = weights[tap];
@@ -100,14 +100,14 @@ function axisOf(layer, axis, size, kernel) {
 }
 
 // Groups of eight output channels, then of one; of each, the weights of every tap: [input channel][which of the group].
-function groups(weight, channels, inside, taps) {
+function groupsOf(weight, channels, inside, taps) {
   const found = [];
   for (let channel = 0, lanes = 8; channel < channels; channel += lanes) {
     if (channel + lanes > channels) lanes = 1;
     const weights = Array.from({ length: taps }, (_, tap) =>
       Float64Array.from({ length: inside * lanes }, (_, i) =>
         weight[((channel + (i % lanes)) * inside + Math.floor(i / lanes)) * taps + tap]));
-    found.push({ channel, gather: lanes === 8 ? eight : one, weights });
+    found.push({ channel, gather: lanes === 8 ? eightChannels : oneChannel, weights });
   }
   return found;
 }

@@ -204,8 +204,8 @@ function pixelUnshuffle({ factor }, form) {
 }
 
 // σ from −16 to 16 at 4,096 steps; linear between them it is exact to a millionth, and several times faster than exp.
-const STEPS = 4096;
-const SIGMOID = Float64Array.from({ length: STEPS + 2 }, (_, i) => 1 / (1 + Math.exp(16 - (32 * i) / STEPS)));
+const FINE = 4096;
+const SIGMOID = Float64Array.from({ length: FINE + 2 }, (_, i) => 1 / (1 + Math.exp(16 - (32 * i) / FINE)));
 
 // The decoder that cuts cells out of the plane (models/convex.py): ground + Σ cell · colour.
 function convex(layer, form, read) {
@@ -229,7 +229,7 @@ function convex(layer, form, read) {
           for (let cut = cell * cuts; cut < (cell + 1) * cuts && inside > 1e-5; cut++) {
             const side = 8 * ((k[cut] + k[2 * all + cut] * u) * u + across[cut]);
             if (side >= 16) continue;
-            const place = side <= -16 ? 0 : (side + 16) * (STEPS / 32), step = place | 0;
+            const place = side <= -16 ? 0 : (side + 16) * (FINE / 32), step = place | 0;
             inside *= SIGMOID[step] + (place - step) * (SIGMOID[step + 1] - SIGMOID[step]);
           }
           if (inside <= 1e-5) continue;
