@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,6 +25,28 @@ settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile(
     "nightly" if os.environ.get("CHROMAE_NIGHTLY") else os.environ.get("HYPOTHESIS_PROFILE", "chromae")
 )
+
+
+# Files whose tests share what is dear: three launches, a gallery, a fork server, a browser.
+TOGETHER = {
+    f"tests/test_{name}.py" for name in ("distributed", "explore", "export", "faults", "lab", "page", "site", "widget")
+}
+
+
+class ByFile(LoadScopeScheduling):
+    """One process runs all tests of a file that is to stay together; all others run wherever there is time.
+
+    pytest-xdist's own groups do nothing under pytest 9.2, which no longer shows them in a test's name.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest can be told to do without pytest-xdist
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
 
 
 @pytest.fixture
@@ -70,6 +93,8 @@ def execute(name: str, folder: Path) -> Execution:
         "TQDM_DISABLE": "1",
         "CHROMAE_DATA": str(data_folder()),  # fetched once for all clones
     }
+    if "PYTEST_XDIST_WORKER" in os.environ:  # and no processes for its studies
+        environment["LOKY_MAX_CPU_COUNT"] = "1"
     command = [sys._base_executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", folder]
     before = stamps(clone)
     process = subprocess.run(

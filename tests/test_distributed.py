@@ -153,9 +153,6 @@ torch.save(done, FOLDER / f"done_{RANK}.pt")
 """
 
 
-pytestmark = pytest.mark.xdist_group("launched")  # in one process, for all share three launches
-
-
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory):
     """What the single process, each of two and each of three did."""

@@ -19,8 +19,6 @@ if os.name == "nt":
 
 from faults import jobs, writes
 
-pytestmark = pytest.mark.xdist_group("faults")  # one fork server is enough
-
 HOLD = 0.02  # seconds that every write of a killed worker lasts at least
 ROUNDS = 5 if tally.nightly else 1
 WRITING = 7 if tally.nightly else 0.5  # seconds that writers write side by side
