@@ -1,5 +1,7 @@
 """The figures' style, their parts and how they are published."""
 
+import io
+
 import matplotlib as mpl
 
 mpl.use("Agg")
@@ -166,3 +168,32 @@ def test_ink_turns_white_strokes_into_ink_on_paper(axes):
     assert (image.get_array()[:6, 5:] == 0).all()
     assert [label.get_text() for label in axes.get_yticklabels()] == ["first", "second"]
     assert list(axes.get_yticks()) == [3, 9]
+
+
+def few_colors(height, width, seed):
+    """Noise of six colours."""
+    generator = torch.Generator().manual_seed(seed)
+    palette = torch.randint(0, 256, (6, 3), generator=generator, dtype=torch.uint8)
+    return palette[torch.randint(6, (height, width), generator=generator)].numpy()
+
+
+@pytest.mark.parametrize("dpi", [72, 150])
+def test_a_wall_shows_every_pixel_as_a_square_of_its_colour(monkeypatch, dpi):
+    monkeypatch.setitem(plt.rcParams, "figure.dpi", dpi)
+    pictures = {"one": few_colors(40, 33, 0), "two": few_colors(21, 50, 1), "a longer title": few_colors(17, 31, 2)}
+    figure, shown = plots.wall(pictures, columns=2, zoom=3, room=7), []
+    plots.caption(figure, "no data: noise")
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    plots.show_png(figure)
+    page = np.asarray(Image.open(io.BytesIO(shown[0].data)).convert("RGB"))
+    assert page.shape[1] == plots.CAPTION  # for a caption has more room than these pictures need
+    for axes, picture in zip(figure.axes, pictures.values(), strict=True):
+        left, bottom, right, top = axes.bbox.extents.round().astype(int)
+        expected = picture.repeat(3, 0).repeat(3, 1)
+        assert np.array_equal(page[len(page) - top : len(page) - bottom, left:right], expected)
+    assert not plt.fignum_exists(figure.number)
+
+
+def test_a_wall_wants_a_picture():
+    with pytest.raises(ValueError, match="pictures is empty"):
+        plots.wall({}, columns=2)

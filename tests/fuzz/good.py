@@ -45,8 +45,9 @@ LEFT_OUT = {
 
 
 # Rooms whose functions take whole networks with data that fit them, or figures in the making: tests/test_explore.py,
-# test_export.py, test_site.py, test_widget.py and test_diagrams.py hold what these say of wrong arguments.
-LEFT_ROOMS = ("explorer.", "figures.diagrams.")
+# test_export.py, test_site.py, test_widget.py and test_diagrams.py hold what these say of wrong arguments; and one whose
+# functions run notebooks: test_running.py holds what those say.
+LEFT_ROOMS = ("explorer.", "figures.diagrams.", "running.")
 
 
 class Mine(ValueError):
@@ -366,6 +367,13 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "figures.plots.picture": lambda tmp: {"title": "a", "rows": ["b"]},
     "figures.plots.ink": lambda tmp: {"columns": 3, "title": "a", "rows": ["b"]},
     "figures.plots.caption": lambda tmp: {"figure": Figure(), "text": "a"},
+    "figures.plots.wall": lambda tmp: {
+        "pictures": {"a": np.zeros((3, 4, 3), np.uint8)},
+        "columns": 2,
+        "zoom": 2,
+        "room": 3,
+    },
+    "figures.plots.show_png": lambda tmp: {"figure": Figure(figsize=(1, 1))},
     "figures.plots.publish": lambda tmp: {"figure": Figure(figsize=(1, 1)), "path": tmp / "figure.png"},
     "pens.Layer": lambda tmp: plot().layers[0]._asdict(),
     "pens.plot": lambda tmp: {

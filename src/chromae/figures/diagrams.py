@@ -177,6 +177,30 @@ def unet(width: Count = 48) -> Figure:
     return figure
 
 
+def palette(colors: Count = 6) -> Figure:
+    """A picture of few colours: logits mixed softly while they learn, and decided at the end; the network sees both."""
+    figure, axes = canvas(10.4, 3.5)
+    box(axes, (9, 17), (14, 9), f"for every pixel\n{colors} logits", style.BLUE)
+    box(axes, (33, 27), (18, 8), "softmax(logits / T)\nodds of each colour", style.BLUE)
+    box(axes, (33, 7), (18, 8), "argmax(logits)\nthe likeliest colour", style.BLUE)
+    box(axes, (33, 17), (18, 7), f"\n{colors} colours", style.FAINT)
+    inks = (style.VERMILLION, style.BLUE, style.GREEN, style.PURPLE, style.ORANGE, style.SKY, style.INK, style.FAINT)
+    for place, ink in enumerate(inks[:colors]):
+        _square(axes, (33 + 1.9 * (place - (min(colors, len(inks)) - 1) / 2), 18.6), 1.4, ink, 1)
+    box(axes, (60, 27), (17, 8), "relaxed picture:\ncolours mixed by odds", style.VERMILLION, fill=0.25)
+    box(axes, (60, 7), (17, 8), "strict picture:\none colour a pixel", style.VERMILLION, fill=0.25)
+    funnel(axes, (82, 17), 12, (14, 7), "a frozen\nclassifier", style.GREEN)
+    box(axes, (98, 17), (9, 7), "logit of\na class", style.FAINT)
+    for start, end in (((16, 19), (24, 25)), ((42, 27), (51.5, 27)), ((42, 18.5), (51.5, 24.5)), ((88, 17), (93.5, 17)),
+                       ((68.5, 26), (76, 20))):  # fmt: skip
+        arrow(axes, start, end)
+    for start, end in (((16, 15), (24, 9)), ((42, 7), (51.5, 7)), ((42, 15.5), (51.5, 9.5)), ((68.5, 8), (76, 14))):
+        arrow(axes, start, end, color=style.PURPLE, dashed=True)
+    label(axes, (85, 27), "what is optimised: gradients\nflow back to logits and colours", 8, low=True)
+    label(axes, (85, 5), "what can be drawn,\nand is judged in the end", 8, style.PURPLE, low=True)
+    return figure
+
+
 def _square(axes: Axes, center: Point, side: Positive, color: Color, fill: float) -> None:
     (x, y), half = center, side / 2
     corners = [(x - half, y - half), (x - half, y + half), (x + half, y + half), (x + half, y - half)]

@@ -1,9 +1,11 @@
 """The figures that notebooks share, in one style."""
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import matplotlib.pyplot as plt
 import numpy as np
 from beartype.vale import Is
 from jaxtyping import Float, Real
@@ -24,6 +26,8 @@ def _that_is_a_color(name: str) -> bool:
 
 Color = Annotated[str, Is[_that_is_a_color]]
 Image = Real[np.ndarray, "height width _channels"] | Real[Tensor, "height width _channels"]
+CAPTION = 640  # pixels that a caption may need, whatever stands above it
+Pictured = Real[np.ndarray, "_height _width _channels"] | Real[Tensor, "_height _width _channels"]  # of any sizes
 Values = Sequence[float] | Real[np.ndarray, " _seeds"] | Real[Tensor, " _seeds"]
 
 
@@ -85,6 +89,50 @@ def ink(
 ) -> None:
     """Images in [0, 1], white strokes on black such as MNIST's, as one sheet of ink on paper; `rows` names its rows."""
     picture(axes, pages.sheet(1 - images, columns, gap), title, rows)
+
+
+def wall(pictures: Mapping[str, Pictured], columns: Count, zoom: Count = 2, room: Natural = 16) -> Figure:
+    """Pictures under their titles, row by row, every pixel of theirs `zoom` × `zoom` of the figure's: none is mixed.
+
+    `room` pixels are left between them, and on the right what a caption needs. Titles are set smaller where one is wider than its picture. `show_png` shows
+    the figure as it is. Raises ValueError if there is no picture.
+    """
+    if not pictures:
+        raise ValueError("pictures is empty, expected one or more")
+    shown = {title: _array(image) for title, image in pictures.items()}
+    titles = list(shown)
+    rows = [titles[start : start + columns] for start in range(0, len(titles), columns)]
+    heights = [zoom * max(len(shown[title]) for title in row) for row in rows]
+    widest = max(sum(zoom * shown[title].shape[1] + room for title in row) for row in rows)
+    width, height = max(widest - room, CAPTION), sum(heights) + 24 * len(rows) + room * (len(rows) - 1) + 24
+    figure = plt.figure(dpi=100, layout="none")
+    figure.set_size_inches(width / figure.dpi, height / figure.dpi)
+    top = height
+    for row, high in zip(rows, heights, strict=True):
+        left, top = 0, top - 24
+        for title in row:
+            tall, wide = (zoom * side for side in shown[title].shape[:2])
+            axes = figure.add_axes((left / width, (top - tall) / height, wide / width, tall / height))
+            picture(axes, shown[title])
+            font = style.fitting(title, 15, wide)
+            axes.set_title(title, fontsize=font.size * 72 / figure.dpi, pad=4)
+            left += wide + room
+        top -= high + room
+    return figure
+
+
+def show_png(figure: Figure) -> None:
+    """Show a figure in a notebook as PNG and close it: pictures of six colours hold six, which a JPEG blurs.
+
+    Other figures are kept as `style.use` says.
+    """
+    from IPython.display import Image as Shown  # here, for a script may not have it
+    from IPython.display import display
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=figure.dpi, metadata={"Software": None})
+    plt.close(figure)
+    display(Shown(data=buffer.getvalue(), format="png"))
 
 
 def _array(values: Sequence[float] | Real[np.ndarray, "..."] | Real[Tensor, "..."]) -> np.ndarray:
