@@ -94,8 +94,8 @@ def ink(
 def wall(pictures: Mapping[str, Pictured], columns: Count, zoom: Count = 2, room: Natural = 16) -> Figure:
     """Pictures under their titles, row by row, every pixel of theirs `zoom` × `zoom` of the figure's: none is mixed.
 
-    `room` pixels are left between them, and on the right what a caption needs. Titles are set smaller where one is wider than its picture. `show_png` shows
-    the figure as it is. Raises ValueError if there is no picture.
+    `room` pixels are left between them, and on the right what a caption needs. Titles are set smaller where one is
+    wider than its picture. `show_png` shows the figure as it is. Raises ValueError if there is no picture.
     """
     if not pictures:
         raise ValueError("pictures is empty, expected one or more")
