@@ -5,11 +5,6 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 PACKAGE := $(shell find src -name '*.py')
-EXECUTE := $(RUN) -m nbconvert --to notebook --execute --ExecutePreprocessor.record_timing=False \
-	--NotebookExporter.preprocessors=nbconvert.preprocessors.CoalesceStreamsPreprocessor \
-	--CoalesceStreamsPreprocessor.enabled=True --log-level=WARN
-STRIP := $(RUN) -m nbstripout --keep-output --keep-count --keep-id \
-	--extra-keys "metadata.widgets metadata.language_info cell.metadata.execution cell.metadata.collapsed"
 
 SHAPES ?= 50000
 FILMS_01 := images/color_mse.mp4 images/color_triplet.mp4
@@ -24,20 +19,18 @@ FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
 FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
-.PHONY: all help animations notebooks data shapes site test test-oldest nightly compare bench clean
+.PHONY: all help animations notebooks data shapes site verify test test-oldest nightly compare bench clean
 .DELETE_ON_ERROR:
+.SILENT:
 all: animations
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 animations: $(FILMS)  ## train and film whatever is out of date (this is what plain `make` does)
 
 notebooks: $(READY)  ## publish: run every notebook in place, then renew the numbers in README.md and RESULTS.md
-	@for notebook in notebooks/*.ipynb; do \
-		echo "running $$notebook in place"; \
-		TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(EXECUTE) --inplace "$$notebook" && $(STRIP) "$$notebook" || exit 1; \
-	done
+	TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(RUN) -m chromae run notebooks/*.ipynb
 	$(RUN) -m chromae readme
 
 data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what they need, too)
@@ -68,28 +61,32 @@ nightly: $(READY)  ## faults and random arguments by the thousand, into results/
 compare: $(READY)  ## after make: which numbers came out as published, and which did not
 	$(RUN) -m chromae compare build/results
 
+verify: $(READY)  ## do numbers come out again? NOTEBOOK=08 runs a notebook, RECORDS=3 trains some records anew
+	TQDM_DISABLE=1 $(RUN) -m chromae verify $(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") \
+		$(if $(RECORDS),--records "$(RECORDS)") $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)")
+
 bench: $(READY)  ## measure speed ratios side by side, into results/bench.json, and the explorer's in explorer.json
 	$(RUN) bench/run.py
 	$(RUN) bench/explorer_pages.py
 
 clean:  ## remove copies, results and figures in build/, frames, the gallery and caches; films, data and your own records stay
-	rm -rf build/*.ipynb build/faults build/images build/results images/frames site .pytest_cache .ruff_cache .hypothesis
+	rm -rf build/*.ipynb build/failed build/faults build/images build/results build/verify images/frames site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml
-	@[ -x $(RUN) ] || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Chromae needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12, for example")'
-	@[ -x $(RUN) ] || $(PYTHON) -m venv $(VENV)
-	@$(RUN) -c 'import pip' 2>/dev/null || $(RUN) -m ensurepip
+	[ -x $(RUN) ] || $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Chromae needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12, for example")'
+	[ -x $(RUN) ] || { echo "making an environment for Python in $(VENV)" && $(PYTHON) -m venv $(VENV); }
+	$(RUN) -c 'import pip' 2>/dev/null || $(RUN) -m ensurepip
+	echo "installing into $(VENV) what pyproject.toml lists and is not there yet: a few minutes at first, mostly PyTorch"
 	$(RUN) -m pip install --quiet -r requirements.txt
-	@touch $@
+	echo "installed"
+	touch $@
 
 # A film depends on a run of its notebook: on a copy, so that the notebook itself stays as its reader left it, and
 # its numbers and figures beside that copy, so that the published ones stay. The run leaves frames and films; if only a
 # film is missing, it is made of the frames again. Paths are relative, for that of the repository may hold spaces.
 build/%.ipynb: notebooks/%.ipynb $(PACKAGE) $(READY)
-	@echo "running $< (minutes; see README for how many)"
-	@mkdir -p build
-	TQDM_DISABLE=1 CHROMAE_PUBLISH=films $(EXECUTE) --output-dir build $<
+	TQDM_DISABLE=1 CHROMAE_PUBLISH=films $(RUN) -m chromae run $< --to build
 
 $(FILMS_01): build/01_color_autoencoder.ipynb
 $(FILMS_02): build/02_color_questions.ipynb

@@ -15,7 +15,7 @@ from chromae.datasets import downloads
 from chromae.figures import frames
 from chromae.records import environment, results
 
-COMMANDS = ("data", "film", "shapes", "compare", "site", "readme", "env")
+COMMANDS = ("data", "film", "run", "shapes", "compare", "verify", "site", "readme", "env")
 
 
 def test_help_lists_every_command_with_what_it_does(capsys):
@@ -38,9 +38,14 @@ def test_every_command_says_how_it_is_used(command, capsys):
         (["data", "mnist"], "unrecognized arguments: mnist"),
         (["shapes"], "the following arguments are required: FOLDER, COUNT"),
         (["shapes", "a"], "the following arguments are required: COUNT"),
-        (["shapes", "a", "many"], "argument COUNT: 'many' is no number of shapes, expected 1 or more"),
-        (["shapes", "a", "0"], "argument COUNT: '0' is no number of shapes, expected 1 or more"),
+        (["shapes", "a", "many"], "argument COUNT: 'many' is no count, expected 1 or more"),
+        (["shapes", "a", "0"], "argument COUNT: '0' is no count, expected 1 or more"),
         (["compare", "a", "b"], "unrecognized arguments: b"),
+        (["run"], "the following arguments are required: NOTEBOOK"),
+        (["verify"], "one of the arguments --notebook --records is required"),
+        (["verify", "--records", "0"], "argument --records: '0' is no count, expected 1 or more"),
+        (["verify", "--records", "1", "--seed", "-1"], "argument --seed: '-1' is no seed, expected 0 or more"),
+        (["verify", "--records", "1", "--seed", "x"], "argument --seed: 'x' is no seed, expected 0 or more"),
         (["readme", "a"], "unrecognized arguments: a"),
     ],
 )

@@ -12,7 +12,7 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 # From the ground up. A room knows those below it, and those of its own floor that stand before it.
 FLOORS = [
     "arguments", "files", "settings", "color", "latents", "losses", "models", "datasets", "training", "metrics",
-    "excitation", "pens", "figures", "records", "explorer", "notebook", "__main__",
+    "excitation", "pens", "figures", "records", "explorer", "notebook", "running", "__main__",
 ]  # fmt: skip
 FILES = {
     "__init__", "__main__", "losses", "metrics", "latents", "excitation", "files", "notebook", "settings",

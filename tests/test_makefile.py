@@ -33,15 +33,15 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("git") or not (ROOT / ".git").exists(), reason="this is no git repository"),
 ]
 
-# Notes its arguments, and what is to be published. Stands in for nbconvert: the copy of the notebook, and the frames
-# that a run of it leaves; and for the command that films them, which keeps a newer film. Both would take seconds each.
+# Notes its arguments, and what is to be published. Stands in for the command that runs notebooks: the copy of the
+# notebook, and the frames that a run of it leaves; and for the command that films them, which keeps a newer film. Both
+# would take seconds each.
 PYTHON = r"""#!/bin/sh
 echo "publish=$CHROMAE_PUBLISH $*" >>calls.txt
 case "$*" in
-*--inplace*|*nbstripout*|*chromae\ readme*) ;;
-*nbconvert*)
+*chromae\ run*--to\ build)
     [ -e broken ] && exit 1
-    for notebook; do :; done
+    notebook=$4
     for folder in {frames}; do
         case $folder in
         */$(basename "$notebook" .ipynb)/*)
@@ -49,8 +49,10 @@ case "$*" in
             touch $folder/0001.png
         esac
     done
+    mkdir -p build
     cp "$notebook" build/
     ;;
+*chromae\ run*|*chromae\ readme*|*chromae\ verify*) ;;
 *chromae\ film*)
     [ -e "$4/0001.png" ] || exit 1
     if [ "$5" -nt "$4/0001.png" ]; then touch "$5"; else echo moov >"$5"; fi
@@ -111,7 +113,7 @@ def calls(folder: Path) -> list[str]:
     """What was asked of Python: the notebook that was run, or the film that was made."""
     notes = folder / "calls.txt"
     lines = notes.read_text().splitlines() if notes.exists() else []
-    return [Path(line.split()[-1]).stem if "nbconvert" in line else line.split()[-1] for line in lines]
+    return [Path(line.split()[4]).stem if "chromae run" in line else line.split()[-1] for line in lines]
 
 
 def test_help_lists_every_target(repository):
@@ -129,8 +131,7 @@ def test_fresh_clone_plans_to_run_the_notebooks(repository):
     assert "-m venv .venv" in plan
     assert "-r requirements.txt" in plan
     for run in RUNS:
-        assert re.search(rf"nbconvert .*--execute .*--output-dir build notebooks/{run}.ipynb", plan)
-    assert "--inplace" not in plan
+        assert re.search(rf"-m chromae run notebooks/{run}.ipynb --to build$", plan, re.MULTILINE)
     for film, frames in FRAMES.items():
         assert f"-m chromae film {frames} {film}" in plan
     assert not (repository / ".venv").exists()
@@ -148,7 +149,8 @@ def test_first_make_runs_every_notebook_once_and_makes_the_films(ready):
 def published(folder: Path) -> dict[str, str]:
     """What every run of a notebook was told to publish."""
     lines = (folder / "calls.txt").read_text().splitlines()
-    return {line.rpartition("notebooks/")[2]: line.split()[0] for line in lines if "nbconvert" in line}
+    runs = [line for line in lines if "chromae run" in line]
+    return {name: line.split()[0] for line in runs for name in re.findall(r"notebooks/(.*?\.ipynb)", line)}
 
 
 def test_it_is_a_folder_with_a_space_in_its_name(ready):
@@ -168,8 +170,18 @@ def test_notebooks_are_published_in_place_then_the_readme_is_renewed(ready):
     names = {*(f"{run}.ipynb" for run in RUNS if run not in NOTEBOOK), "11 my own.ipynb"}
     assert published(ready) == dict.fromkeys(names, "publish=all")
     lines = (ready / "calls.txt").read_text().splitlines()
-    assert all("--inplace" in line for line in lines if "nbconvert" in line)
+    assert not [line for line in lines if "--to" in line]
     assert lines[-1].endswith("-m chromae readme")
+
+
+def test_make_says_what_it_does_and_shows_no_command(ready):
+    """The commands, which here say nothing, say the rest."""
+    assert make(ready, check=True).stdout == ""
+    make(ready, "verify", "RECORDS=3", "SEED=5", check=True)
+    assert calls(ready)[-1] == "5"
+    (ready / "requirements.txt").write_text("")
+    told = make(ready, ".venv/.ready", check=True).stdout.splitlines()
+    assert [line.split()[0] for line in told] == ["installing", "installed"]
 
 
 def test_two_jobs_at_once_make_the_same(ready):

@@ -43,12 +43,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     film.add_argument("frames", metavar="FOLDER", help="PNGs, filmed in the order of their numbers")
     film.add_argument("film", metavar="FILM.mp4", help="the film to make of them")
+    run = command(_run, "run notebooks in their own places, as `make notebooks` does, or into copies")
+    run.add_argument("notebooks", metavar="NOTEBOOK", nargs="+", help="what to run, one after the other")
+    run.add_argument("--to", metavar="FOLDER", help="leave them as they are, and write copies to this folder")
     shapes = command(_shapes, "save drawn shapes as PNGs, with their true factors")
     shapes.add_argument("folder", metavar="FOLDER", help="where to")
     shapes.add_argument("count", metavar="COUNT", type=_count, help="how many, 1 or more")
     compare = command(_compare, "which numbers of a run came out as published, and which did not")
     about = "results of a run, by default build/results, where `make` leaves them"
     compare.add_argument("folder", metavar="FOLDER", nargs="?", help=about)
+    verify = command(_verify, "whether published numbers come out again: a notebook's, or those of records made anew")
+    which = verify.add_mutually_exclusive_group(required=True)
+    which.add_argument("--notebook", metavar="NUMBER", help="run this notebook, such as 08")
+    which.add_argument("--records", metavar="COUNT", type=_count, help="make so many records anew, drawn at random")
+    verify.add_argument(
+        "--seed", metavar="SEED", type=_natural, help="with which to draw the records, to draw the same"
+    )
+    verify.add_argument("--minutes", metavar="MINUTES", type=_count, help="draw only records that took no longer")
     site = command(_site, "make a gallery that opens from disk: explorers, notebooks, films; trains nothing")
     site.add_argument("folder", metavar="FOLDER", nargs="?", default="site", help="where to, by default site")
     command(_readme, "renew the numbers in README.md and RESULTS.md from results/, and the moving picture")
@@ -58,7 +69,13 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of shapes, expected 1 or more")
+        raise argparse.ArgumentTypeError(f"{text!r} is no count, expected 1 or more")
+    return int(text)
+
+
+def _natural(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed, expected 0 or more")
     return int(text)
 
 
@@ -76,6 +93,18 @@ def _film(options: argparse.Namespace) -> None:
 
     if frames.film_again(options.frames, options.film):
         print(options.film)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from chromae.running import books
+
+    sys.stdout.reconfigure(errors="replace")  # for a heading may hold what a log cannot
+    try:
+        books.run(options.notebooks, options.to)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
 
 
 def _shapes(options: argparse.Namespace) -> None:
@@ -96,6 +125,21 @@ def _compare(options: argparse.Namespace) -> int:
         told = f"numbers that differ on the same preset, device and torch: {unexplained}, so the code changed"
         print(told, file=sys.stderr)
     return 1 if unexplained else 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from chromae.running import verify
+
+    try:
+        if options.notebook is not None:
+            lines, out = verify.notebook(options.notebook)
+        else:
+            lines, out = verify.records(options.records, options.seed, options.minutes)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    print(*lines, f"numbers that fell out: {out}", sep="\n")
+    return 1 if out else 0
 
 
 def _site(options: argparse.Namespace) -> None:

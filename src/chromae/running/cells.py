@@ -1,0 +1,216 @@
+"""A notebook run from its first cell to its last, in a process of its own, saying where it is."""
+
+import contextlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from chromae import files, settings
+from chromae.arguments.kinds import Count, Size
+from chromae.running import talk, times
+
+LAST = 25  # lines of a cell, and of what it said, that a failure shows
+LOOK_EVERY = 2.0  # seconds between two looks at the memory: each costs the process some milliseconds
+KEPT = ("--keep-output", "--keep-count", "--keep-id", "--extra-keys",
+        "metadata.widgets metadata.language_info cell.metadata.execution cell.metadata.collapsed")  # fmt: skip
+# The kernel's debugger, which nobody uses here, warns that it cannot see modules that are part of Python.
+QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+class Failed(RuntimeError):
+    """A notebook did not run to its end; the message shows the cell, its last lines, and how to open it."""
+
+
+class _Enough(Exception):
+    """No further cell is wanted."""
+
+
+class Place:
+    """Where a run is: `line` says it, shortest first, for the edge of a terminal cuts what is last."""
+
+    def __init__(self, name: str, number: Count, of: Count, usual: Size | None = None, others: Size | None = None):
+        """Notebook `number` `of` so many, which usually takes so many seconds, and the `others` after it."""
+        self.name, self.number, self.of, self.usual, self.others = name, number, of, usual, others
+        self.started, self.cell, self.cells, self.heading = time.monotonic(), 0, 0, ""
+
+    def seconds(self) -> float:
+        """Since the run began."""
+        return time.monotonic() - self.started
+
+    def head(self) -> str:
+        """Which notebook: "[3 of 10] 03_digits_autoencoder"."""
+        return f"[{self.number} of {self.of}] {self.name}"
+
+    def line(self) -> str:
+        """Which notebook and cell, how long so far, how long to go, and the heading above the cell."""
+        at = f"cell {self.cell} of {self.cells}" if self.cell else "starting"
+        seconds, parts = self.seconds(), [f"{self.head()}: {at}"]
+        if self.usual is None:
+            parts.append(talk.duration(seconds))
+        elif seconds <= self.usual:
+            parts.append(f"{talk.duration(seconds)} of about {talk.duration(self.usual)}")
+        else:
+            parts.append(f"{talk.duration(seconds)}, longer than the {talk.duration(self.usual)} of before")
+        if self.usual is not None and self.others:
+            parts.append(f"all in {talk.roughly(max(0.0, self.usual - seconds) + self.others)}")
+        return ", ".join(parts) + (f" | {self.heading}" if self.heading else "")
+
+
+def run(
+    notebook: str | Path,
+    place: Place,
+    *,
+    folder: str | Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> times.Took:
+    """Run a notebook and write what comes out to `folder`, or in its own place, without what differs from run to run.
+
+    It runs in the folder in which it lies, with these environment `variables` beside those of this process, until its
+    end or, asked before each cell, until there is `enough`. Raises Failed if a cell does, and leaves what ran until
+    then in `failed` in that folder, or in build/; FileNotFoundError or ValueError for what is no notebook.
+    """
+    notebook = Path(notebook)
+    content = _read(notebook)
+    target = notebook if folder is None else Path(folder) / notebook.name
+    with tempfile.TemporaryFile() as log, talk.told(place.line):
+        try:
+            peak = _execute(content, notebook.parent, place, log, variables or {}, enough)
+        except _errors() as error:
+            log.seek(0)
+            said = log.read().decode(errors="replace")
+            copy = _write(content, Path(folder or settings.ROOT / "build") / "failed" / notebook.name)
+            raise Failed(_failure(content, place, error, said, copy)) from error
+    _write(content, target)
+    if folder is None:
+        subprocess.run([sys.executable, "-m", "nbstripout", *KEPT, str(target)], check=True)
+    return times.Took(place.seconds(), peak)
+
+
+def _read(notebook: Path) -> dict:
+    import nbformat
+
+    try:
+        return nbformat.read(notebook, as_version=4)
+    except (ValueError, AttributeError, KeyError) as error:
+        raise ValueError(f"{notebook} is no notebook ({' '.join(f'{error}'.split())[:100]})") from error
+
+
+def _write(content: dict, path: Path) -> Path:
+    import nbformat
+    from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+
+    content, _ = CoalesceStreamsPreprocessor(enabled=True)(content, {})
+    with files.replacing(path) as part:
+        part.write_text(nbformat.writes(content, version=4).rstrip("\n") + "\n", encoding="utf-8")
+    return path
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """What a cell that fails raises, and a process that dies."""
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+    return CellExecutionError, DeadKernelError
+
+
+def _execute(
+    content: dict,
+    folder: Path,
+    place: Place,
+    log: object,
+    variables: Mapping[str, str],
+    enough: Callable[[], bool],
+) -> float:
+    """Run the cells, and give the MB that the process of the notebook, and those that it started, held at most."""
+    import asyncio
+    import signal
+
+    from nbclient import NotebookClient
+
+    above, held = _headings(content.cells), [0.0]
+    numbers = {index: number for number, index in enumerate(_code(content.cells), start=1)}
+    place.cells = len(numbers)
+
+    def begin(cell: object, cell_index: int) -> None:
+        if cell_index in numbers:
+            if enough():
+                raise _Enough
+            place.cell, place.heading = numbers[cell_index], above[cell_index]
+
+    class Client(NotebookClient):
+        async def async_start_new_kernel(self, **kwargs: object) -> None:
+            with contextlib.suppress(NotImplementedError, RuntimeError):  # Windows; or not the main thread
+                asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)  # Ctrl-C goes on to the caller
+            await super().async_start_new_kernel(**kwargs)
+
+    where = {"metadata": {"path": str(folder.resolve())}}
+    client = Client(content, timeout=None, record_timing=False, resources=where, on_cell_start=begin)
+
+    def look() -> None:
+        held[0] = max(held[0], _memory(getattr(getattr(client.km, "provisioner", None), "pid", None)))
+
+    with contextlib.suppress(_Enough), talk.every(LOOK_EVERY, look):
+        client.execute(env=os.environ | QUIET | dict(variables), stdout=log, stderr=log)
+    return held[0]
+
+
+def _code(cells: Sequence) -> list[int]:
+    return [index for index, cell in enumerate(cells) if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _headings(cells: Sequence) -> list[str]:
+    """For every cell the heading above it, without its marks: "Why did it flicker?"."""
+    above, heading = [], ""
+    for cell in cells:
+        if cell.cell_type == "markdown":
+            fences = re.sub(r"^```.*?^```", "", cell.source, flags=re.DOTALL | re.MULTILINE)
+            found = re.findall(r"^#+ +(.+?) *#*$", fences, re.MULTILINE)
+            heading = re.sub(r"[*`]|\[([^]]*)\]\([^)]*\)", r"\1", found[-1]) if found else heading
+        above.append(heading)
+    return above
+
+
+def _memory(process: int | None) -> float:
+    """MB of a process and all that it started; what they share counts once, where the system tells."""
+    import psutil
+
+    total = 0.0
+    with contextlib.suppress(psutil.Error, OSError):
+        whole = psutil.Process(process) if process else None
+        for one in [whole, *whole.children(recursive=True)] if whole else []:
+            with contextlib.suppress(psutil.Error, OSError):  # it has just ended
+                held = one.memory_full_info()
+                total += getattr(held, "pss", held.rss) / 1e6
+    return total
+
+
+def _failure(content: dict, place: Place, error: Exception, log: str, copy: Path) -> str:
+    """What to say of a cell that failed."""
+    cell = content.cells[_code(content.cells)[max(0, place.cell - 1)]]
+    said = [
+        text
+        for output in cell.outputs
+        for text in ([output.text] if output.output_type == "stream" else output.get("traceback", []))
+    ]
+    ended = "The process of the notebook ended by itself, as it does when memory runs out."
+    heard = [line for line in log.splitlines() if "[IPKernelApp] WARNING" not in line]
+    last = _tail("\n".join([*said, *([] if error.__class__.__name__ == "CellExecutionError" else [*heard, ended])]))
+    below = f" (below: {place.heading})" if place.heading else ""
+    jupyter = os.path.relpath(Path(sys.executable).parent / "jupyter")
+    return "\n".join([
+        f"{place.head()} failed in cell {place.cell} of {place.cells}{below} after {talk.duration(place.seconds())}:",
+        "", *(f"    {line}" for line in cell.source.splitlines()[:LAST]),
+        "", "Its last lines:", "", *(f"    {line}" for line in last),
+        "", "What ran until then is kept. To open it:", f"    {jupyter} lab {shlex.quote(os.path.relpath(copy))}",
+    ])  # fmt: skip
+
+
+def _tail(text: str) -> list[str]:
+    """The last lines of a text, without the colours of terminals."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text).rstrip().splitlines()[-LAST:]
