@@ -6,6 +6,7 @@ import importlib.util
 import io
 import json
 import re
+import sys
 from importlib.machinery import ModuleSpec
 from itertools import pairwise
 from types import SimpleNamespace
@@ -23,8 +24,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # What the first cell does where the package's needs are not met.
 INSTALLS = """\
 if not all(map(importlib.util.find_spec, ('jaxtyping', 'timm', 'imageio_ffmpeg'))):
-    print('Installing what Chromae needs, from the clone around this notebook: some minutes, once.')
-    get_ipython().run_line_magic('pip', 'install --quiet --editable "..[notebooks]"')"""
+    get_ipython().system(f'echo Installing Chromae && "{sys.executable}" -m pip install -q -e "..[notebooks]"')"""
 EACH = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -85,18 +85,16 @@ def test_opens_with_imports_and_then_a_few_knobs(path):
 
 
 @pytest.mark.parametrize("missing", ["", "jaxtyping", "timm"])
-def test_what_is_missing_is_installed_and_a_line_says_so(missing, monkeypatch, capsys):
-    """By the line that notebooks begin with, on Colab and its like: before torch, which may be replaced, is imported."""
+def test_what_is_missing_is_installed_and_a_line_says_so(missing, monkeypatch):
+    """On Colab and its like: before torch, which may be replaced, is imported."""
     asked = []
-    notebook = SimpleNamespace(run_line_magic=lambda name, line: asked.append((name, line)))
+    shell = SimpleNamespace(system=asked.append)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else ModuleSpec(name, None))
-    exec(INSTALLS, {"importlib": importlib, "get_ipython": lambda: notebook})
-    assert asked == ([("pip", 'install --quiet --editable "..[notebooks]"')] if missing else [])
-    assert capsys.readouterr().out.startswith("Installing what Chromae needs") == bool(missing)
-    for path in NOTEBOOKS:
-        first = code_cells(nbformat.read(path, as_version=4))[0].source
-        if "run_line_magic" in first:
-            assert "import torch" not in first.partition("run_line_magic")[0]
+    exec(INSTALLS, {"importlib": importlib, "sys": sys, "get_ipython": lambda: shell})
+    install = f'echo Installing Chromae && "{sys.executable}" -m pip install -q -e "..[notebooks]"'
+    assert asked == ([install] if missing else [])
+    firsts = [code_cells(nbformat.read(path, as_version=4))[0].source for path in NOTEBOOKS]
+    assert not [it for it in firsts if "get_ipython" in it.partition("import torch")[2]]
 
 
 @EACH
