@@ -1,5 +1,6 @@
 """Diagrams of architectures: boxes, arrows, clouds and layers in the house's inks, each diagram one function."""
 
+import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
@@ -201,8 +202,68 @@ def palette(colors: Count = 6) -> Figure:
     return figure
 
 
-def _square(axes: Axes, center: Point, side: Positive, color: Color, fill: float) -> None:
+def cells(latents: Count = 128, cuts: Count = 6) -> Figure:
+    """A decoder that cuts: the code sets lines, what lies inside all of them is a cell, and cells are filled."""
+    figure, axes = canvas(9.8, 2.8)
+    box(axes, (7, 15), (10, 6), f"{latents}\nnumbers", style.VERMILLION, fill=0.25)
+    funnel(axes, (22, 15), 12, (6, 13), "two layers", style.GREEN)
+    inside, tilt = (math.tau / 3 * turn + 1.9 for turn in range(3)), 6.4
+    ways = [(math.cos(turn), math.sin(turn)) for turn in inside]
+    corners = [(-tilt * x, -tilt * y) for x, y in ways]
+    for x in (40, 64, 88):
+        edge = _square(axes, (x, 15), 16, style.FAINT, 0.10)
+        if x > 40:
+            shape = [(x + right, 15 + up) for right, up in corners]
+            axes.add_patch(
+                Polygon(shape, facecolor=style.ORANGE if x > 64 else style.INK, alpha=0.9 if x > 64 else 0.2)
+            )
+        for right, up in ways if x < 88 else ():
+            middle = x + right * tilt / 2, 15 + up * tilt / 2
+            ends = [(middle[0] + side * up, middle[1] - side * right) for side in (-30, 30)]
+            (line,) = axes.plot(*zip(*ends, strict=True), color=style.BLUE, linewidth=1.4)
+            line.set_clip_path(edge)
+            if x < 64:
+                arrow(axes, middle, (middle[0] - 2.4 * right, middle[1] - 2.4 * up), color=style.BLUE)
+    for start, end in ((12, 16), (28, 31.5), (48.5, 55.5), (72.5, 79.5)):
+        arrow(axes, (start, 15), (end, 15))
+    for x, text in (
+        (40, f"{cuts} cuts a cell (here three):\non which side is a pixel?"),
+        (64, "a cell: inside of\nall its cuts, a product"),
+        (88, "ground + cell · colour,\nsummed over all cells"),
+    ):
+        label(axes, (x, 3.4), text, 8)
+    return figure
+
+
+def views(dimensions: Count = 128) -> Figure:
+    """Contrastive learning: two views of a shape are embedded alike, other shapes of the batch apart."""
+    figure, axes = canvas(9.8, 3.4)
+    rows = ((27, "a shape: the anchor", style.ORANGE, 3, 3.6), (17, "its view: the positive", style.BLUE, 3, 5.4),
+            (7, "another shape: a negative", style.GREEN, 4, 3.6))  # fmt: skip
+    for y, text, color, sides, radius in rows:
+        edge = _square(axes, (24, y), 8.6, style.FAINT, 0.10)
+        turns = [math.tau * (turn + 0.25) / sides for turn in range(sides)]
+        corners = [(24 + radius * math.cos(turn), y - 0.4 + radius * math.sin(turn)) for turn in turns]
+        axes.add_patch(Polygon(corners, facecolor=color, edgecolor="none", alpha=0.9)).set_clip_path(edge)
+        label(axes, (9.5, y), text, 8)
+        arrow(axes, (29, y), (36.5, 17 + (y - 17) * 0.45))
+    funnel(axes, (45, 17), 16, (15, 8), "one encoder\nfor all of them", style.BLUE)
+    axes.add_patch(Ellipse((75, 17), 25, 25, facecolor="none", edgecolor=style.FAINT, linewidth=1.4))
+    anchor, positive, negative = (64.2, 23.2), (66.7, 26.4), (83, 7.4)
+    for place, color in ((anchor, style.ORANGE), (positive, style.BLUE), (negative, style.GREEN)):
+        dot(axes, place, color, 9)
+    arrow(axes, (53.5, 17), (61.5, 17))
+    arrow(axes, (62.4, 20.4), (63.7, 22.3), color=style.VERMILLION)
+    arrow(axes, (69.4, 28.2), (67.6, 27), color=style.VERMILLION)
+    arrow(axes, (80.4, 9.6), (86.4, 4.4), color=style.PURPLE)
+    label(axes, (72.5, 23.4), "pulled together", 8, style.VERMILLION)
+    label(axes, (76.5, 12), "pushed away", 8, style.PURPLE)
+    label(axes, (75, 17.6), f"a sphere in\n{dimensions} dimensions", 8, style.FAINT)
+    return figure
+
+
+def _square(axes: Axes, center: Point, side: Positive, color: Color, fill: float) -> Polygon:
     (x, y), half = center, side / 2
     corners = [(x - half, y - half), (x - half, y + half), (x + half, y + half), (x + half, y - half)]
     axes.add_patch(Polygon(corners, facecolor=color, edgecolor="none", alpha=fill))
-    axes.add_patch(Polygon(corners, facecolor="none", edgecolor=color, linewidth=1.2))
+    return axes.add_patch(Polygon(corners, facecolor="none", edgecolor=color, linewidth=1.2))
