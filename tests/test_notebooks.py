@@ -75,7 +75,7 @@ def test_opens_with_imports_and_then_a_few_knobs(path):
     others = [ast.unparse(line) for line in imports if not isinstance(line, ast.Import | ast.ImportFrom)]
     *installs, finds = others
     assert finds == "if importlib.util.find_spec('chromae') is None:\n    sys.path += ['../src', 'src']"
-    there = path.stem[:2] in ("01", "03", "04", "09", "10")  # the others are to come
+    there = path.stem[:2] in ("01", "03", "04", "05", "06", "09", "10")  # the others are to come
     assert installs == ([INSTALLS] if installs or there else [])
     (begins,) = [line for line in knobs if isinstance(line, ast.Assign) and "notebook.begin" in ast.unparse(line)]
     assert (ast.unparse(begins.targets[0]), begins.value.args[0].value) == ("here", path.stem)
