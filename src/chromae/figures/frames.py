@@ -182,14 +182,9 @@ def preview(
     or shows `fps` frames a second, and starts again at its end. Returns its path.
     Raises ValueError for a film that cannot be read.
     """
-    try:
-        about = iio.immeta(film)
-        stop = _moving(about)
-        start = 0 if last is None else max(0, stop - last)
-        shown = [_narrowed(image, width) for image in itertools.islice(iio.imiter(film), start, stop, every)]
-    except Exception as error:  # imageio has many, for files that are missing, broken or no film
-        raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
-    seconds = every / about["fps"] if fps is None else 1 / fps
+    fps_then, images = _moving(film)
+    shown = [_narrowed(image, width) for image in (images if last is None else images[-last:])[::every]]
+    seconds = every / fps_then if fps is None else 1 / fps
     with files.replacing(path) as part:
         iio.imwrite(part, np.stack(shown), plugin="pillow", extension=".webp", duration=round(1000 * seconds), loop=0)
     return Path(path)
@@ -200,22 +195,22 @@ def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
 
     Raises ValueError for a film that cannot be read.
     """
-    try:
-        about = iio.immeta(film)
-        last = _moving(about) - 1
-        chosen = set(np.linspace(0 if count > 1 else last, last, count).round().astype(int).tolist())
-        shown = [image for number, image in enumerate(iio.imiter(film)) if number in chosen]
-        sheet = np.concatenate(shown, axis=1)
-    except Exception as error:  # imageio has many, as in `preview`
-        raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
+    images = _moving(film)[1]
+    chosen = sorted(set(np.linspace(0 if count > 1 else len(images) - 1, len(images) - 1, count).round().astype(int)))
+    sheet = np.concatenate([images[number] for number in chosen], axis=1)
     buffer = io.BytesIO()
     Image.fromarray(_narrowed(sheet, width)).save(buffer, format="jpeg", quality=80)
     return buffer.getvalue()
 
 
-def _moving(about: dict) -> int:
-    """How many frames a film has before it holds its last."""
-    return max(1, round(about["fps"] * (about["duration"] - HOLD)))
+def _moving(film: str | Path) -> tuple[float, list[UInt8[np.ndarray, "height width 3"]]]:
+    """A film's frames a second, and its frames before it holds its last."""
+    try:
+        about = iio.immeta(film)
+        count = max(1, round(about["fps"] * (about["duration"] - HOLD)))
+        return about["fps"], list(itertools.islice(iio.imiter(film), count))
+    except Exception as error:  # imageio has many, for files that are missing, broken or no film
+        raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
 
 
 def _narrowed(image: UInt8[np.ndarray, "height width 3"], width: int) -> UInt8[np.ndarray, "low narrow 3"]:
