@@ -47,6 +47,10 @@ def of_color(stem: str) -> tuple[nn.Module, torch.Tensor]:
     return run("02_color_questions", "Cloud", ColorAutoencoder=ColorAutoencoder).Cloud(), torch.rand(50, 3)
 
 
+def of_fold(stem: str) -> tuple[nn.Module, torch.Tensor]:
+    return ColorAutoencoder(hidden=[128] * 3), torch.rand(50, 3)  # LONGEST in notebook 02
+
+
 def of_photos(stem: str) -> tuple[nn.Module, torch.Tensor]:
     images = (255 * torch.rand(20, 3, 32, 32)).byte()
     made = run("05_photos_autoencoder", "NETWORKS", photos=photos, TRAIN=images)
@@ -90,8 +94,9 @@ def of_embedders(stem: str) -> tuple[nn.Module, torch.Tensor]:
 
 
 KINDS = {
-    "04_digits": of_digits, "color_loss": of_color, "photos": of_photos, "colorizer": of_colorizers,
-    "shapes_convex": of_shapes, "color_epochs": of_epochs, "digits_": of_small_digits, "shapes_by": of_embedders,
+    "04_digits": of_digits, "color_loss": of_color, "color_fold": of_fold, "photos": of_photos,
+    "colorizer": of_colorizers, "shapes_convex": of_shapes, "color_epochs": of_epochs, "digits_": of_small_digits,
+    "shapes_by": of_embedders,
 }  # fmt: skip
 
 
