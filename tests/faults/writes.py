@@ -96,11 +96,12 @@ def write_shapes(folder: Path, which: int) -> None:
 
 
 def prepare(folder: Path) -> None:
-    """What a README needs before its numbers are renewed."""
+    """What README and RESULTS need before its numbers are renewed."""
     (folder / "results").mkdir(parents=True, exist_ok=True)
     results.write_json(folder / "results" / "topic.json", {"value": 5})
     marks = ["A number, <!--= topic value -->old<!--/-->, and many words around it." + 600 * " word"] * 40
-    (folder / "README.md").write_text("\n".join([*marks, "The end.", ""]), encoding="utf-8")
+    for name in ("README.md", "RESULTS.md"):
+        (folder / name).write_text("\n".join([*marks, "The end.", ""]), encoding="utf-8")
 
 
 def write_until(kind: str, folder: Path, which: int, until: float, log: Path) -> None:
