@@ -285,6 +285,25 @@ def test_the_epoch_slider_decodes_with_that_epochs_network(opened):
     assert float(re.search(r"distance ([\d.]+)", says(found))[1]) == pytest.approx(distance, abs=0.008)
 
 
+def test_a_dragged_slider_changes_the_plane_three_times_a_second_at_most(opened):
+    """Its words follow at once."""
+    colors = torch.rand(100, 3, generator=torch.Generator().manual_seed(0))
+    found = opened(epochs(40), colors)
+    drag = """async (range) => {
+      const seen = [], start = performance.now();
+      for (let epoch = 0; performance.now() - start < 1200; epoch = (epoch + 1) % 40) {
+        range.value = epoch;
+        range.dispatchEvent(new Event("input", { bubbles: true }));
+        if (location.hash !== seen.at(-1)) seen.push(location.hash);
+        await new Promise((resolve) => setTimeout(resolve, 15));
+      }
+      return [seen.length, range.getAttribute("aria-valuetext") === `epoch ${Number(range.value) + 1} of 40`];
+    }"""
+    changes, told = found.get_by_label("Epoch").evaluate(drag)
+    assert 2 <= changes <= 6
+    assert told
+
+
 def test_two_models_under_one_finger(opened):
     images, labels = shapes()
     first, second = dense(seed=0), dense(seed=1)

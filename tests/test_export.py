@@ -200,6 +200,62 @@ def test_a_model_of_ones_own_needs_encoder_and_decoder(script):
         export.decoder(fresh(lambda: Mine(torch.exp)), [2])
 
 
+class Tilted(Mine):
+    def encode(self, x):
+        return torch.tanh(3 * self.encoder(x))
+
+
+class Restless(VAE):
+    def encode(self, x):
+        return 2 * super().encode(x)
+
+    def decode(self, z):
+        return super().decode(z) + 1
+
+
+class Skip(nn.Sequential):
+    def forward(self, x):
+        return x + super().forward(x)
+
+
+def test_what_a_model_does_in_a_way_of_its_own_is_not_left_out():
+    """Neither after its encoder, nor in a class that inherits from one of ours, nor inside a layer."""
+    with pytest.raises(ValueError, match=r"^model.encode of this Tilted is not its encoder, alone, .* model.encoder$"):
+        export.encoder(Tilted(nn.Identity()), [6])
+    restless = Restless(dense.encoder([1, 6, 6], [20], 6), dense.decoder(3, [20], [1, 6, 6]))
+    with pytest.raises(ValueError, match=r"^model.decode of this Restless is not its decoder"):
+        export.decoder(restless, [3])
+    with pytest.raises(ValueError, match=r"^model.encode of this Restless is not its encoder"):
+        export.encoder(restless, (1, 6, 6))
+    skipping = Autoencoder(nn.Identity(), Skip(nn.Linear(2, 2)), nn.Identity())
+    with pytest.raises(ValueError, match=r"^model holds Skip at 'decoder', which no page can run"):
+        export.decoder(skipping, [2])
+
+
+class Maps(nn.Module):
+    """A model of one's own whose codes are maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Conv2d(3, 2, 4, 2, 1), nn.ConvTranspose2d(2, 3, 4, 2, 1)
+
+    def encode(self, x):
+        return self.encoder(x)
+
+    def decode(self, z):
+        return torch.sigmoid(self.decoder(z))
+
+
+def test_codes_of_a_model_of_ones_own_may_be_maps(script):
+    model, x = fresh(Maps), torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        codes = model.encode(x)
+        assert (script(export.encoder(model, (3, 8, 8)), x) - codes.flatten(1)).abs().max() < 2e-3
+        assert (script(export.decoder(model, (2, 4, 4)), codes) - model.decode(codes)).abs().max() < 2e-3
+    with pytest.raises(ValueError, match=r"^model.decode takes no batch of shape \(4, 5, 4, 4\): "):
+        export.decoder(model, (5, 4, 4))
+
+
 def broken(value):
     model = fresh(ColorAutoencoder)
     nn.init.constant_(model.decoder.bias, value)
@@ -214,6 +270,9 @@ REFUSED = {
     "model.decode takes no batch of shape (1, 3): models.color_autoencoder.ColorAuto": (lambda: broken(0.5), [3]),
     "model holds Conv2d(4, 4, kernel_size=(3, 3), stride=(1, 1), groups=2) at 'decoder', expected one group": (
         lambda: Autoencoder(nn.Identity(), nn.Conv2d(4, 4, 3, groups=2)), [4, 8, 8],
+    ),
+    "model holds Flatten(start_dim=2, end_dim=-1) at 'decoder', which no page can run": (
+        lambda: Autoencoder(nn.Identity(), nn.Flatten(2)), [4, 8, 8],
     ),
     "model.output is <built-in method tanh": (lambda: Autoencoder(nn.Identity(), nn.Linear(2, 3), torch.tanh), [2]),
     "model is a Linear without a module called 'decoder', which a page would run": (lambda: nn.Linear(2, 2), [2]),

@@ -162,6 +162,15 @@ def test_what_is_not_there_is_left_out_and_said(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == "lab.html is left out: no data today\n"
 
 
+def test_every_explorer_leads_back_and_to_its_notebook(gallery):
+    pages = list((gallery / "explorers").glob("*.html"))
+    assert len(pages) == 3
+    for path in pages:
+        back, notebook = Links(path.read_text(encoding="utf-8")).links[:2]
+        assert back == "../index.html"
+        assert (path.parent / notebook).resolve().is_file()
+
+
 LIMITS = {"colors.html": 100_000, "shapes.html": 1_500_000}
 
 

@@ -53,6 +53,26 @@ def test_image_is_what_the_model_makes_of_z(widget):
     assert np.abs(widget.image - 255 * expected.numpy()).max() <= 0.5 + 1e-3
 
 
+def test_image_can_be_watched_and_set(widget):
+    """Set to a picture, z is that picture's code, and the image what the model makes of it."""
+    seen = []
+    widget.observe(lambda change: seen.append(change["new"]), names=["image"])
+    picture = (255 * IMAGES[4]).byte().movedim(0, -1).numpy()
+    widget.image = picture
+    with torch.no_grad():
+        code = model().encode(torch.from_numpy(picture).movedim(-1, 0)[None] / 255)
+    assert widget.z == pytest.approx(code[0].tolist(), abs=1e-5)
+    with torch.no_grad():
+        expected = 255 * model().decode(torch.tensor([widget.z]))[0].movedim(0, -1).numpy()
+    assert all(np.abs(image - expected).max() <= 0.5 + 1e-3 for image in [widget.image, *seen])
+    before = len(seen)
+    widget.z = [0.5, -1.0]
+    assert len(seen) == before + 1
+    with pytest.raises(ValueError, match=r"^image has the shape \(2, 2\), expected \(\d+, \d+, 1\), from 0 to 255$"):
+        widget.image = [[1, 2], [3, 4]]
+    assert widget.z == [0.5, -1.0]
+
+
 def test_picked_follows_z_and_z_follows_picked(widget):
     with torch.no_grad():
         codes = model().encode(IMAGES)

@@ -21,12 +21,13 @@ OURS = "Network: trained by this project's notebooks, MIT licence."
 
 
 class Exhibit(NamedTuple):
-    """A page: its file, what it is called, what it asks, what one finds, its picture, and what writes it to a path."""
+    """A page: its file, its title, what it asks, what one finds, its notebook and picture, and what writes it."""
 
     file: str
     title: str
     question: str
     answer: str
+    notebook: str
     poster: str  # of images/
     write: Callable[[Path], Path]
 
@@ -63,9 +64,12 @@ def shapes(path: Path) -> Path:
 def photos(path: Path) -> Path:
     """Photos through 64 numbers: planes, sliders, and your own photo."""
     _, _, test = datasets.photos()
+    model = weights.pretrained("photos_residual_64")
+    with torch.no_grad():
+        code = model.encode(test.images[1:2] / 255)[0].tolist()  # a ship, to begin with
     return save_html(
-        weights.pretrained("photos_residual_64"), test.images[:1000], test.labels[:1000], path,
-        title="Photos through 64 numbers", classes=datasets.PHOTOS, credits=[CIFAR, OURS],
+        model, test.images[:1000], test.labels[:1000], path, title="Photos through 64 numbers",
+        classes=datasets.PHOTOS, state={"z": [round(it, 4) for it in code]}, credits=[CIFAR, OURS],
     )  # fmt: skip
 
 
@@ -109,35 +113,35 @@ EXHIBITS = (
         "lab.html", "The colour lab", "What does one misplaced line do to a network that learns?",
         "Flip the switch and it flickers: {01_color_autoencoder metrics.frame_change_as_published:.1f} of "
         "255 from epoch to epoch, where it should be {01_color_autoencoder metrics.frame_change_fixed:.2f}.",
-        "01_color_autoencoder.png", lab.save_lab,
+        "01_color_autoencoder", "01_color_autoencoder.png", lab.save_lab,
     ),
     Exhibit(
         "colors.html", "Colours, epoch by epoch", "How do 17 numbers find out what colour is?",
         "Slide through all epochs: after 120 the error is "
         "{01_color_autoencoder metrics.mse_fixed_at_published_length:.4f}, the best linear code's 0.0278.",
-        "01_color_autoencoder_plane.png", colors,
+        "01_color_autoencoder", "01_color_autoencoder_plane.png", colors,
     ),
     Exhibit(
         "digits.html", "Digits: autoencoder and VAE", "What lies between two digits, and where is nobody at home?",
         "Two numbers tell {03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of the digits apart; see "
         "what either decodes where no digit is.",
-        "04_digits_vae.png", digits,
+        "04_digits_vae", "04_digits_vae.png", digits,
     ),
     Exhibit(
         "shapes.html", "Shapes, sorted by colour and by form", "What does an embedding keep of a shape?",
         "What its views keep: form, found in {08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of "
         "nearest neighbours once colours change between views.",
-        "08_shapes_contrastive.png", shapes,
+        "08_shapes_contrastive", "08_shapes_contrastive.png", shapes,
     ),
     Exhibit(
         "photos.html", "Photos through 64 numbers", "What do 64 numbers hold of a photo?",
         "Light, colour and arrangement: MSE {05_photos_autoencoder metrics.best_64_test_mse:.5f}, where the "
         "best linear code has {05_photos_autoencoder metrics.pca_64_test_mse:.5f}.",
-        "05_photos_autoencoder.png", photos,
+        "05_photos_autoencoder", "05_photos_autoencoder.png", photos,
     ),
     Exhibit(
         "pens.html", "Pens on and off", "Does a picture for pens need all of them?",
         "Look for yourself, pen by pen: {10_pen_plot metrics.plot_pen_down:.1f} m of ink in all.",
-        "10_pen_plot.png", pens,
+        "10_pen_plot", "10_pen_plot.png", pens,
     ),
 )  # fmt: skip

@@ -95,7 +95,8 @@ export async function mount(root, scene, blob, store, signal) {
   const encodes = scene.models.some((model) => model.encoder) && scene.shape[1] > 1;
   const decodes = scene.models.some((model) => model.decoder);
   root.replaceChildren(
-    node("header", {}, node("h1", {}, scene.title), scene.question ? node("p", {}, scene.question) : null),
+    node("header", {}, node("h1", {}, scene.title), scene.question ? node("p", {}, scene.question) : null,
+      node("p", {}, opening(scene, decodes))),
     legend(scene, store) ?? "", node("div", { className: "models" }, ...views.map((view) => view.element)),
     node("div", { className: "under" }, ...[
       epochSlider(scene, store), backgroundSettings(scene, store), planeSettings(scene, store, leading, ontoPlane),
@@ -142,12 +143,23 @@ function channelsFirst(values, [channels, height, width]) {
   return Float32Array.from(values, (_, i) => values[(i % pixels) * channels + Math.floor(i / pixels)]);
 }
 
+// The first thing to know, and the first thing to do.
+function opening(scene, decodes) {
+  const what = scene.shape[1] * scene.shape[2] === 1 ? "colour" : "image";
+  const numbers = scene.models[0].size;
+  const place = numbers === 2 ? "at the two numbers that" : `on a plane through the ${numbers} numbers (the code, z) that`;
+  const then = decodes
+    ? "a network makes of what lies there, even where no real one is: the decoded plane"
+    : `lies nearest: alike are the ${what}s that lie close together`;
+  return `Each dot is a real ${what}, ${place} a network squeezes it to. Drag over the map to see what ${then}.`;
+}
+
 function foot(scene, views) {
   const follows = views.length > 1
     ? "Two models under one finger: move on one map, and the other model shows its own code of the picture that the "
       + "first one decodes (where a page holds no network for that, of the nearest real image). "
     : "";
-  const how = "Drag over the map, or use its arrow keys: Shift and Page Up, Page Down, Home and End go further. "
+  const how = "On the map, arrow keys do what dragging does: Shift and Page Up, Page Down, Home and End go further. "
     + "“Looks like” is the label of the nearest code. A distance is usual if half of the real codes lie as near to "
     + "their nearest neighbour; hatches begin where only 1 in 100 lies so far from it.";
   return node("footer", { className: "faint" }, node("p", {}, follows + how),

@@ -24,9 +24,10 @@ RUNS = (
 Likelihood = Literal["bernoulli", "continuous", "gaussian"]
 MEANS = {"bernoulli": "sigmoid", "continuous": "continuous_bernoulli", "gaussian": "clamp"}
 PLAIN = {
-    nn.ReLU: "relu", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh", nn.Flatten: "flatten",
+    nn.ReLU: "relu", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh",
 }  # fmt: skip
 NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+OURS = (ColorAutoencoder, VAE, Autoencoder, photos.Residual, photos.Blockwise, Embedder)
 
 
 class Exported(NamedTuple):
@@ -43,14 +44,15 @@ def decoder(model: nn.Module, latent: Sequence[Count], likelihood: Likelihood = 
 
     `likelihood` says how a VAE's parameters become a picture: their sigmoid, the mean of the continuous Bernoulli, or
     themselves. The model stays as it is. Raises ValueError for a layer that layers.js lacks, for weights that are not
-    finite, and for codes of a shape that the decoder does not take.
+    finite, for codes of a shape that the decoder does not take, and for a `decode` of one's own that does more than run
+    `model.decoder` and a sigmoid or a cut.
     """
-    return _exported(model, "decode", latent, lambda it, pack: _decode(it, pack, MEANS[likelihood]))
+    return _exported(model, "decode", latent, lambda it, pack: _decode(it, pack, latent, MEANS[likelihood]))
 
 
 def encoder(model: nn.Module, image: Sequence[Count]) -> Exported:
     """What `model.encode` does with images of this shape: of a VAE, the posterior means. Raises as `decoder`."""
-    return _exported(model, "encode", image, _encode)
+    return _exported(model, "encode", image, lambda it, pack: _encode(it, pack, image))
 
 
 class _Pack:
@@ -75,14 +77,7 @@ def _exported(model: nn.Module, method: str, shape: Sequence[int], steps: Callab
     model = fold_norms(copy.deepcopy(model).cpu().float().eval())
     pack = _Pack()
     layers = steps(model, pack)
-    try:
-        with torch.no_grad():
-            found = getattr(model, method)(torch.full((1, *shape), 0.5))
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"model.{method} takes no batch of shape (1, {', '.join(map(str, shape))}): {reason}"
-        ) from error
+    found = _run(model, method, torch.full((1, *shape), 0.5))
     if len(shape) > 1:
         layers = [{"kind": "unflatten", "shape": list(shape)}, *layers]
     outputs = tuple(found.shape[1:])
@@ -91,8 +86,23 @@ def _exported(model: nn.Module, method: str, shape: Sequence[int], steps: Callab
     return Exported(layers, bytes(pack.data), tuple(shape), outputs)
 
 
-def _decode(model: nn.Module, pack: _Pack, mean: str) -> list[dict]:
-    match model:
+def _run(model: nn.Module, method: str, batch: Tensor) -> Tensor:
+    try:
+        with torch.no_grad():
+            return getattr(model, method)(batch)
+    except (RuntimeError, ValueError, TypeError) as error:
+        shape = ", ".join(map(str, batch.shape))
+        raise ValueError(f"model.{method} takes no batch of shape ({shape}): {str(error).splitlines()[0]}") from error
+
+
+def _known(model: nn.Module, method: str) -> nn.Module | None:
+    """The model, if it is of a class of ours and does this as the class does, not in a way of its own."""
+    kinds = [kind for kind in OURS if isinstance(model, kind)]
+    return model if any(getattr(type(model), method) is getattr(kind, method) for kind in kinds) else None
+
+
+def _decode(model: nn.Module, pack: _Pack, shape: Sequence[int], mean: str) -> list[dict]:
+    match _known(model, "decode"):
         case ColorAutoencoder():
             return [*_layers(model.decoder, "decoder", pack), {"kind": "sigmoid"}]
         case VAE():
@@ -105,11 +115,11 @@ def _decode(model: nn.Module, pack: _Pack, mean: str) -> list[dict]:
             fine = [_affine(pack(1 / model.scale.flatten(), "scale"), 0.0), *_layers(model.decoder, "decoder", pack)]
             branches = [_layers(model.up, "up", pack), [*fine, _affine(1 / 50, 0.0)]]
             return [{"kind": "sum", "branches": branches}, {"kind": "clamp"}]
-    return [*_layers(_part(model, "decoder"), "decoder", pack), *_output(_found_output(model))]
+    return _found(model, "decode", "decoder", pack, shape)
 
 
-def _encode(model: nn.Module, pack: _Pack) -> list[dict]:
-    match model:
+def _encode(model: nn.Module, pack: _Pack, shape: Sequence[int]) -> list[dict]:
+    match _known(model, "encode"):
         case ColorAutoencoder():
             kept = [] if model.kept is None else [{"kind": "first", "count": model.kept}]
             return [*_layers(model.encoder, "encoder", pack), *kept, {"kind": "sigmoid"}]
@@ -123,23 +133,47 @@ def _encode(model: nn.Module, pack: _Pack) -> list[dict]:
             return [{"kind": "sum", "branches": [_layers(model.down, "down", pack), fine]}]
         case Embedder():
             return [_affine(1.0, -0.5), *_layers(model.layers, "layers", pack), {"kind": "mean"}]
-    return _layers(_part(model, "encoder"), "encoder", pack)
+        case Autoencoder():
+            return _layers(model.encoder, "encoder", pack)
+    return _found(model, "encode", "encoder", pack, shape)
+
+
+def _found(model: nn.Module, method: str, part: str, pack: _Pack, shape: Sequence[int]) -> list[dict]:
+    """The layers of a model of another class: a part's, and what follows it, as the method shows on four inputs."""
+    module = _part(model, part)
+    layers = _layers(module, part, pack)
+    batch = torch.from_numpy(np.random.default_rng(0).uniform(size=(4, *shape))).float()
+    found = _run(model, method, batch)
+    try:
+        with torch.no_grad():
+            raw = module(batch)
+    except RuntimeError:
+        raw = torch.empty(0)
+    for output in (nn.Identity(), torch.sigmoid, clamp):
+        if raw.shape == found.shape and torch.allclose(output(raw), found, atol=1e-5):
+            return [*layers, *_output(output)]
+    raise ValueError(
+        f"model.{method} of this {type(model).__name__} is not its {part}, alone, with a sigmoid or a cut: "
+        f"put what else it does into model.{part}"
+    )
 
 
 def _layers(module: nn.Module, where: str, pack: _Pack) -> list[dict]:
     """The layers of a module, which stands at this place of the model. Raises ValueError for one that pages lack."""
     match module:
-        case nn.Sequential():
+        case nn.Sequential() if type(module).forward is nn.Sequential.forward:
             return [layer for key, it in module.named_children() for layer in _layers(it, f"{where}.{key}", pack)]
-        case nn.Linear():
+        case nn.Linear() if type(module).forward is nn.Linear.forward:
             return [{"kind": "linear"} | _weights(module, where, pack)]
         case nn.Conv2d() | nn.ConvTranspose2d():
             return [_convolution(module, where, pack)]
-        case nn.BatchNorm1d() | nn.BatchNorm2d():
+        case nn.BatchNorm1d() | nn.BatchNorm2d() if module.running_var is not None:
             scale = (module.weight if module.affine else 1) / (module.running_var + module.eps).sqrt()
             shift = (module.bias if module.affine else 0) - module.running_mean * scale
             return [_affine(pack(scale, where), pack(shift, where))]
-        case nn.Unflatten():
+        case nn.Flatten() if (module.start_dim, module.end_dim) == (1, -1):
+            return [{"kind": "flatten"}]
+        case nn.Unflatten() if module.dim == 1 and len(module.unflattened_size) == 3:
             return [{"kind": "unflatten", "shape": list(module.unflattened_size)}]
         case nn.LeakyReLU():
             return [{"kind": "leaky_relu", "slope": module.negative_slope}]
@@ -175,7 +209,8 @@ def _weights(module: nn.Linear, where: str, pack: _Pack) -> dict:
 def _convolution(module: nn.Conv2d | nn.ConvTranspose2d, where: str, pack: _Pack) -> dict:
     turned = isinstance(module, nn.ConvTranspose2d)
     usual = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
-    if not usual or isinstance(module.padding, str):
+    plain = type(module).forward in (nn.Conv2d.forward, nn.ConvTranspose2d.forward)
+    if not usual or not plain or isinstance(module.padding, str):
         raise ValueError(f"model holds {module} at {where!r}, expected one group, no dilation, padding with zeros")
     bias = torch.zeros(module.out_channels) if module.bias is None else module.bias
     return {
@@ -210,18 +245,3 @@ def _output(function: Callable) -> list[dict]:
             f"model.output is {function}, expected torch.sigmoid, models.autoencoder.clamp or nn.Identity()"
         )
     return [] if isinstance(function, nn.Identity) else [{"kind": known.get(function, "sigmoid")}]
-
-
-def _found_output(model: nn.Module) -> Callable:
-    """What a model of another class does after its decoder: nothing, a sigmoid or a cut, as its `decode` shows.
-
-    Raises ValueError if it is none of them.
-    """
-    shape = next((it.in_features for it in model.decoder.modules() if isinstance(it, nn.Linear)), 2)
-    with torch.no_grad():
-        codes = torch.from_numpy(np.random.default_rng(0).normal(size=(4, shape))).float()
-        raw, found = model.decoder(codes), model.decode(codes)
-    for output in (nn.Identity(), torch.sigmoid, clamp):
-        if torch.allclose(output(raw), found, atol=1e-5):
-            return output
-    raise ValueError(f"model.decode of this {type(model).__name__} is not its decoder, alone, with a sigmoid or a cut")

@@ -23,7 +23,9 @@ export function journey(store, leading, preview, keep, signal) {
   function trace(on) {
     tracing = on;
     draw.setAttribute("aria-pressed", on);
-    if (on) tell("Drag over the map.");
+    if (!on) return;
+    tell("Drag over the map.");
+    leading().map.element.scrollIntoView({ block: "nearest" });
   }
 
   function addPoint() {

@@ -5,7 +5,8 @@ from pathlib import Path
 from chromae.explorer import page
 
 STATE = {
-    "slip": "step", "loss": "mse", "lr": "0.001", "batch": "64", "hidden": "", "seed": "0", "pace": "fast", "turn": 0.1,
+    "slip": "step", "loss": "mse", "lr": "0.001", "batch": "64", "hidden": "", "seed": "0", "pace": "watch",
+    "turn": 0.1,
 }  # fmt: skip
 SCENE = {
     "title": "The colour lab",

@@ -62,13 +62,24 @@ export function epochSlider(scene, store) {
   if (last < 1) return null;
   const range = node("input", { type: "range", min: 0, max: last, step: 1 });
   const words = node("output", {});
-  const show = () => {
-    range.value = store.get("epoch");
-    const text = `${scene.epochs[Math.min(store.get("epoch"), last)]} of ${scene.epochs[last]}`;
+  const tell = (epoch) => {
+    const text = `${scene.epochs[Math.min(epoch, last)]} of ${scene.epochs[last]}`;
     words.textContent = text;
     range.setAttribute("aria-valuetext", `epoch ${text}`);
   };
-  range.addEventListener("input", () => store.set("epoch", Number(range.value)));
+  const show = () => tell((range.value = store.get("epoch")));
+  // From epoch to epoch a whole plane may change its colour: three times a second at most, once if motion is unwanted.
+  const wait = matchMedia("(prefers-reduced-motion: reduce)").matches ? 1000 : 334;
+  let [setAt, timer] = [-Infinity, 0];
+  const set = () => {
+    setAt = performance.now();
+    store.set("epoch", Number(range.value));
+  };
+  range.addEventListener("input", () => {
+    tell(Number(range.value));
+    clearTimeout(timer);
+    timer = setTimeout(set, Math.max(0, setAt + wait - performance.now()));
+  });
   store.on("epoch", show);
   show();
   return node("label", { className: "field wide" }, "Epoch ", range, " ", words);

@@ -107,10 +107,19 @@ def _explorers(made: Path) -> list[Tile]:
         except (ValueError, ConnectionError, FileNotFoundError) as error:
             print(f"{one.file} is left out: {error}")
             continue
+        _linked(made / "explorers" / one.file, one.notebook)
         poster = f"images/{one.poster}"
         _copied(one.poster, made)
         tiles.append(Tile(one.title, one.question, _filled(one.answer), poster, f"explorers/{one.file}"))
     return tiles
+
+
+def _linked(path: Path, notebook: str) -> None:
+    """The page with a way back to the gallery and one to its notebook, which a page of its own has not."""
+    begins = '<main id="view">'
+    links = f'<a href="../index.html">← the gallery</a> · <a href="../notebooks/{notebook}.html">its notebook</a>'
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(begins, f"<nav>{links}</nav>\n{begins}", 1), encoding="utf-8")
 
 
 def _notebooks(made: Path) -> list[Tile]:

@@ -42,9 +42,10 @@ def explore(
 
     `options` are those of `scene.make`, which says what everything is and what it raises. What comes back is a widget:
     `z`, the code under the finger, can be read, set and observed, as can `epoch`, `path` and all else that the reader
-    changes; `image` is what the model makes of z, `picked` the number of the nearest of the images shown (set it to go
-    there), and `film` saves the path as an MP4. Where no widget can run, a picture of it stands. Raises ImportError,
-    saying what to install, without anywidget.
+    changes; so can `image`, what the model makes of z, from 0 to 255 with its channels last (set it to a picture, and z
+    is that picture's code; None for a model without a decoder), and `picked`, the number of the nearest of the images
+    shown (set it to go there). `film` saves the path as an MP4. Where no widget can run, a picture of it stands. Raises
+    ImportError, saying what to install, without anywidget.
     """
     made, blob = scene.make(model, data, labels, **options)
     chosen = scene.chosen(len(data), options.get("images", scene.IMAGES), options.get("seed", 0))
@@ -102,19 +103,15 @@ def _kinds() -> Mapping[str, type]:
 
         _esm = page.bundle("explore", "store") + GLUE
         picked = traitlets.Int(-1)
+        image = traitlets.Any()
 
         def __init__(self, made: Mapping, blob: bytes, networks: list, shown: Tensor, likelihood: str | Sequence[str]):
-            self._networks, self._images = networks, shown
+            self._networks, self._images, self._known = networks, shown, {}
             self._likelihoods = [likelihood] * len(networks) if isinstance(likelihood, str) else list(likelihood)
             super().__init__(made, blob)
-            self._pick()
-            self.observe(lambda _: self._pick(), names=["z", "model", "epoch"])
+            self._see()
+            self.observe(lambda _: self._see(), names=["z", "model", "epoch"])
             self.observe(lambda change: self._go(change["new"]), names=["picked"])
-
-        @property
-        def image(self) -> UInt8[np.ndarray, "height width channels"]:
-            """What the model under the finger makes of z, from 0 to 255. Raises ValueError if it has no decoder."""
-            return self._decoded(torch.tensor([self.z], dtype=torch.float32))[0]
 
         def film(self, path: str | Path, count: Count = 96, fps: Count = 24) -> Path:
             """Save the path as an MP4 that moves evenly in what one sees, `count` frames long; returns the film's path.
@@ -141,8 +138,11 @@ def _kinds() -> Mapping[str, type]:
             return epochs[min(self.epoch, len(epochs) - 1)]
 
         def _codes(self) -> Float[Tensor, "n d"]:
-            """Of the images shown, by the model under the finger."""
-            return scene.codes_of(self._network, scene.floats(self._images)).flatten(1)
+            """Of the images shown, by the model under the finger; found once for each."""
+            key = self.model, self.epoch
+            if key not in self._known:
+                self._known[key] = scene.codes_of(self._network, scene.floats(self._images)).flatten(1)
+            return self._known[key]
 
         def _plane(self) -> tuple[Tensor, Tensor]:
             three = self._codes()[list(self.three)]
@@ -154,9 +154,28 @@ def _kinds() -> Mapping[str, type]:
             shape = scene.codes_of(self._network, scene.floats(self._images[:1])).shape[1:]
             return still.decoded(self._network, codes, tuple(shape), self._likelihoods[self.model] or "bernoulli")
 
-        def _pick(self) -> None:
+        def _see(self) -> None:
             self._nearest = int((self._codes() - torch.tensor(self.z)).norm(dim=1).argmin())
             self.picked = self._nearest
+            codes = torch.tensor([self.z], dtype=torch.float32)
+            self._seen = self._decoded(codes)[0] if hasattr(self._network, "decode") else None
+            self.image = self._seen
+
+        @traitlets.validate("image")
+        def _find(self, proposal: Mapping) -> UInt8[np.ndarray, "height width channels"] | None:
+            """What the model makes of a picture's code, to which z goes."""
+            picture = proposal["value"]
+            if picture is self._seen:
+                return picture
+            channels, height, width = (*self._images.shape[1:], 1, 1)[:3]
+            found = np.asarray(picture)
+            if found.shape != (height, width, channels):
+                raise ValueError(
+                    f"image has the shape {found.shape}, expected ({height}, {width}, {channels}), from 0 to 255"
+                )
+            pixels = torch.from_numpy(found.astype(np.float32) / 255).movedim(-1, 0).view(1, *self._images.shape[1:])
+            self.z = scene.codes_of(self._network, pixels).flatten().tolist()
+            return self._seen
 
         def _go(self, index: int) -> None:
             if not 0 <= index < len(self._images):
