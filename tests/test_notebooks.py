@@ -75,8 +75,7 @@ def test_opens_with_imports_and_then_a_few_knobs(path):
     others = [ast.unparse(line) for line in imports if not isinstance(line, ast.Import | ast.ImportFrom)]
     *installs, finds = others
     assert finds == "if importlib.util.find_spec('chromae') is None:\n    sys.path += ['../src', 'src']"
-    there = path.stem[:2] in ("01", "02", "03", "04", "05", "06", "07", "09", "10")  # 08 is to come
-    assert installs == ([INSTALLS] if installs or there else [])
+    assert installs == [INSTALLS]
     (begins,) = [line for line in knobs if isinstance(line, ast.Assign) and "notebook.begin" in ast.unparse(line)]
     assert (ast.unparse(begins.targets[0]), begins.value.args[0].value) == ("here", path.stem)
     names = [target.id for line in knobs if isinstance(line, ast.Assign) for target in line.targets[:1]
@@ -143,7 +142,6 @@ def test_strict_pictures_hold_their_colours_and_no_others(path):
 def test_is_an_essay_of_short_cells(path):
     notebook = nbformat.read(path, as_version=4)
     assert len(code_cells(notebook)) >= 15
-    short = path.stem[:2] in ("01", "02", "03", "04", "05", "06", "07", "09", "10")  # 08 is still to be cut up
-    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= (25 if short else 40)
+    assert max(len(cell.source.splitlines()) for cell in code_cells(notebook)) <= 25
     words = sum(len(cell.source.split()) for cell in notebook.cells if cell.cell_type == "markdown")
     assert words >= 600
