@@ -277,6 +277,9 @@ def test_records_say_which_code_made_them(tmp_path, capsys):
     assert [record["metrics"]["x"] for record in both] == [4, 15]
     (line,) = capsys.readouterr().out.splitlines()
     assert line.startswith(f"1 of 2 records of {tmp_path.name} were made by other code (changed since: factor)")
+    foreign = both[0] | {"code": {f"part{index}": "0" for index in range(9)}}
+    study._report([foreign], {}, tmp_path)
+    assert "part3, part4 and 4 more)" in capsys.readouterr().out
     old = {key: value for key, value in first[0].items() if key not in ("code", "checksum")}
     (tmp_path / "seed=0_x=2.json").write_text(json.dumps(old))
     assert study.run(make(3), CASES, [0], tmp_path, jobs=1)[0] == old

@@ -287,11 +287,12 @@ def _report(records: Sequence[Record], code: dict[str, str], folder: Path) -> No
         print(f"{', '.join(edited)}: {fingerprint.EDITED}, so restart for {folder.name} to be of the code as it is now")
     others = [record["code"] for record in records if record.get("code", code) != code]
     if others:
-        changed = {part for other in others for part in other.keys() | code if other.get(part) != code.get(part)}
-        print(
-            f"{len(others)} of {len(records)} records of {folder.name} were made by other code "
-            f"(changed since: {', '.join(sorted(changed))}): remove them to run them anew"
+        changed = sorted(
+            {part for other in others for part in other.keys() | code if other.get(part) != code.get(part)}
         )
+        named = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
+        made = f"{len(others)} of {len(records)} records of {folder.name} were made by other code"
+        print(f"{made} (changed since: {named}): remove them to run them anew")
 
 
 def _checksum(record: dict) -> str:
