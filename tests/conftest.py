@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import nbformat
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
@@ -53,6 +54,30 @@ def pytest_xdist_make_scheduler(config, log):
 def clone(tmp_path):
     """What a clone of the repository would hold if all of its files were committed as they are."""
     return cloned(tmp_path / "my projects")
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder in whose place the repository seems to lie, and from which all is run."""
+    from chromae import settings
+
+    for name in ("CHROMAE_PRESET", "CHROMAE_PUBLISH", "CHROMAE_RESULTS"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "results").mkdir()
+    monkeypatch.setattr(settings, "ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_notebook(path: Path, *sources: str, kernel: str = "python3") -> Path:
+    """A notebook of these cells: those that begin with # are Markdown."""
+    made = [
+        nbformat.v4.new_markdown_cell(it) if it.startswith("#") else nbformat.v4.new_code_cell(it) for it in sources
+    ]
+    about = {"kernelspec": {"name": kernel, "display_name": kernel}}
+    nbformat.write(nbformat.v4.new_notebook(cells=made, metadata=about), path)
+    return path
 
 
 def cloned(folder: Path) -> Path:

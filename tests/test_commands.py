@@ -78,11 +78,9 @@ def test_data_fetches_every_set_and_says_in_a_sentence_what_it_cannot(tmp_path, 
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
-    (tmp_path / "results").mkdir()
-    results.write_json(tmp_path / "results" / "topic.json", {"value": 5})
-    monkeypatch.setattr(settings, "ROOT", tmp_path)
-    return tmp_path
+def repository(repository):
+    results.write_json(repository / "results" / "topic.json", {"value": 5})
+    return repository
 
 
 def test_the_pages_show_the_numbers_of_the_results(repository, capsys):

@@ -1,6 +1,7 @@
 """What Chromae does from a shell: `python -m chromae --help` lists it."""
 
 import argparse
+import io
 import sys
 from collections.abc import Callable, Sequence
 
@@ -10,17 +11,22 @@ from collections.abc import Callable, Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command, by default what the shell gives; returns the exit status.
 
-    0: done. 1: it could not be done, and a sentence said why. 2: the arguments are not those of a command.
+    0: done. 1: it could not be done, and a sentence said why. 2: the arguments are not those of a command. 130: Ctrl-C.
     """
     try:
         options = _parser().parse_args(arguments)
     except SystemExit as end:  # after --help, or a sentence on what was wrong
         return end.code
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # for a heading may hold what a log cannot
     try:
         return options.run(options) or 0
     except (OSError, RuntimeError, ValueError, KeyError) as error:
-        print(error.args[0] if isinstance(error, KeyError) else error, file=sys.stderr)
+        print(error.args[0] if type(error) is KeyError else error, file=sys.stderr)  # which as text stands in quotes
         return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
 
 
 class _Parser(argparse.ArgumentParser):
@@ -95,16 +101,10 @@ def _film(options: argparse.Namespace) -> None:
         print(options.film)
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace) -> None:
     from chromae.running import books
 
-    sys.stdout.reconfigure(errors="replace")  # for a heading may hold what a log cannot
-    try:
-        books.run(options.notebooks, options.to)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    return 0
+    books.run(options.notebooks, options.to)
 
 
 def _shapes(options: argparse.Namespace) -> None:
@@ -130,14 +130,10 @@ def _compare(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace) -> int:
     from chromae.running import verify
 
-    try:
-        if options.notebook is not None:
-            lines, out = verify.notebook(options.notebook)
-        else:
-            lines, out = verify.records(options.records, options.seed, options.minutes)
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
+    if options.notebook is not None:
+        lines, out = verify.notebook(options.notebook)
+    else:
+        lines, out = verify.records(options.records, options.seed, options.minutes)
     print(*lines, f"numbers that fell out: {out}", sep="\n")
     return 1 if out else 0
 

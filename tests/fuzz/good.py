@@ -46,7 +46,7 @@ LEFT_OUT = {
 
 # Rooms whose functions take whole networks with data that fit them, or figures in the making: tests/test_explore.py,
 # test_export.py, test_site.py, test_widget.py and test_diagrams.py hold what these say of wrong arguments. And one that
-# runs notebooks, of which test_running.py holds that.
+# runs notebooks, of which test_running.py and test_verify.py hold that.
 LEFT_ROOMS = ("explorer.", "figures.diagrams.", "running.")
 
 

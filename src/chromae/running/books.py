@@ -18,8 +18,6 @@ def run(notebooks: Sequence[str | Path], folder: str | Path | None = None) -> No
         raise FileNotFoundError(f"there is no notebook {', '.join(missing)}")
     for notebook in notebooks:
         place = _place(notebook, notebooks, folder)
-        before = "" if place.usual is None else f", {talk.roughly(place.usual)}"
-        print(f"{place.head()}: running{before}", flush=True)
         took = cells.run(notebook, place, folder=folder)
         times.note(notebook.stem, took)
         print(f"{place.head()}: done in {talk.duration(took.seconds)}, {took.peak_mb:,.0f} MB at most", flush=True)
@@ -27,12 +25,17 @@ def run(notebooks: Sequence[str | Path], folder: str | Path | None = None) -> No
 
 def _place(notebook: Path, notebooks: Sequence[Path], folder: str | Path | None) -> cells.Place:
     """Where this one stands among all, and how long those after it will take, as far as one knows."""
-    if folder is not None and len(notebooks) == 1:
-        all_of = sorted(notebook.parent.glob("*.ipynb"))
-        after = [path for path in all_of if path.name > notebook.name and times.stale(path, folder)]
-    else:
-        all_of = list(notebooks)
-        after = all_of[all_of.index(notebook) + 1 :]
-    usual = times.expected([notebook.stem, *(path.stem for path in after)])
-    others = sum(usual.get(path.stem, 0.0) for path in after)
-    return cells.Place(notebook.stem, all_of.index(notebook) + 1, len(all_of), usual.get(notebook.stem), others)
+    by_make = folder is not None and len(notebooks) == 1
+    every = sorted(notebook.parent.glob("*.ipynb")) if by_make else notebooks
+    number = every.index(notebook) + 1
+    after = [path.stem for path in every[number:] if not by_make or _stale(path, folder)]
+    usual = times.expected([notebook.stem, *after])
+    others = sum(usual.get(name, 0.0) for name in after)
+    return cells.Place(notebook.stem, number, len(every), usual.get(notebook.stem), others)
+
+
+def _stale(notebook: Path, folder: str | Path) -> bool:
+    """Whether `make` would run a notebook: its copy in this folder is missing, or older than it or the package."""
+    copy = Path(folder) / notebook.name
+    package = Path(__file__).resolve().parents[1].rglob("*.py")
+    return not copy.exists() or copy.stat().st_mtime < max(path.stat().st_mtime for path in (notebook, *package))

@@ -4,12 +4,12 @@ import contextlib
 import os
 import re
 import shlex
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from chromae import files, settings
 from chromae.arguments.kinds import Count, Size
@@ -17,8 +17,11 @@ from chromae.running import talk, times
 
 LAST = 25  # lines of a cell, and of what it said, that a failure shows
 LOOK_EVERY = 2.0  # seconds between two looks at the memory: each costs the process some milliseconds
-KEPT = ("--keep-output", "--keep-count", "--keep-id", "--extra-keys",
-        "metadata.widgets metadata.language_info cell.metadata.execution cell.metadata.collapsed")  # fmt: skip
+NOISE = [  # what differs from run to run, or with how a notebook was last looked at
+    "metadata.language_info", "metadata.signature", "metadata.widgets", "cell.metadata.ExecuteTime",
+    "cell.metadata.collapsed", "cell.metadata.execution", "cell.metadata.heading_collapsed", "cell.metadata.hidden",
+    "cell.metadata.scrolled",
+]  # fmt: skip
 # The kernel's debugger, which nobody uses here, warns that it cannot see modules that are part of Python.
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
@@ -73,23 +76,28 @@ def run(
     """Run a notebook and write what comes out to `folder`, or in its own place, without what differs from run to run.
 
     It runs in the folder in which it lies, with these environment `variables` beside those of this process, until its
-    end or, asked before each cell, until there is `enough`. Raises Failed if a cell does, and leaves what ran until
-    then in `failed` in that folder, or in build/; FileNotFoundError or ValueError for what is no notebook.
+    end or, asked before each cell, until there is `enough`. Raises Failed if a cell does, or the process of the
+    notebook ends, and leaves what ran until then in `failed` in that folder, or in build/; FileNotFoundError or
+    ValueError for what is no notebook.
     """
+    from nbclient.exceptions import CellExecutionError
+    from nbstripout import strip_output
+
     notebook = Path(notebook)
     content = _read(notebook)
-    target = notebook if folder is None else Path(folder) / notebook.name
+    forecast = "" if place.usual is None else f", {talk.roughly(place.usual)}"
+    print(f"{place.head()}: running{forecast}", flush=True)
     with tempfile.TemporaryFile() as log, talk.told(place.line):
         try:
             peak = _execute(content, notebook.parent, place, log, variables or {}, enough)
-        except _errors() as error:
-            log.seek(0)
-            said = log.read().decode(errors="replace")
+        except (CellExecutionError, RuntimeError) as error:  # the second, if the process of the notebook ends
             copy = _write(content, Path(folder or settings.ROOT / "build") / "failed" / notebook.name)
-            raise Failed(_failure(content, place, error, said, copy)) from error
-    _write(content, target)
+            ended = f"The process of the notebook answers no more ({error}), as when memory runs out."
+            heard = [] if isinstance(error, CellExecutionError) else [*_heard(log), ended]
+            raise Failed(_failure(content, place, heard, copy)) from error
     if folder is None:
-        subprocess.run([sys.executable, "-m", "nbstripout", *KEPT, str(target)], check=True)
+        strip_output(content, keep_output=True, keep_count=True, keep_id=True, extra_keys=NOISE)
+    _write(content, notebook if folder is None else Path(folder) / notebook.name)
     return times.Took(place.seconds(), peak)
 
 
@@ -112,18 +120,11 @@ def _write(content: dict, path: Path) -> Path:
     return path
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """What a cell that fails raises, and a process that dies."""
-    from nbclient.exceptions import CellExecutionError, DeadKernelError
-
-    return CellExecutionError, DeadKernelError
-
-
 def _execute(
     content: dict,
     folder: Path,
     place: Place,
-    log: object,
+    log: IO[bytes],
     variables: Mapping[str, str],
     enough: Callable[[], bool],
 ) -> float:
@@ -133,7 +134,7 @@ def _execute(
 
     from nbclient import NotebookClient
 
-    above, held = _headings(content.cells), [0.0]
+    above, peak = _headings(content.cells), 0.0
     numbers = {index: number for number, index in enumerate(_code(content.cells), start=1)}
     place.cells = len(numbers)
 
@@ -153,11 +154,13 @@ def _execute(
     client = Client(content, timeout=None, record_timing=False, resources=where, on_cell_start=begin)
 
     def look() -> None:
-        held[0] = max(held[0], _memory(getattr(getattr(client.km, "provisioner", None), "pid", None)))
+        nonlocal peak
+        process = getattr(getattr(client.km, "provisioner", None), "pid", None)  # None before it starts
+        peak = max(peak, _memory(process) if process else 0.0)
 
     with contextlib.suppress(_Enough), talk.every(LOOK_EVERY, look):
         client.execute(env=os.environ | QUIET | dict(variables), stdout=log, stderr=log)
-    return held[0]
+    return peak
 
 
 def _code(cells: Sequence) -> list[int]:
@@ -176,37 +179,41 @@ def _headings(cells: Sequence) -> list[str]:
     return above
 
 
-def _memory(process: int | None) -> float:
+def _memory(process: int) -> float:
     """MB of a process and all that it started; what they share counts once, where the system tells."""
     import psutil
 
     total = 0.0
-    with contextlib.suppress(psutil.Error, OSError):
-        whole = psutil.Process(process) if process else None
-        for one in [whole, *whole.children(recursive=True)] if whole else []:
-            with contextlib.suppress(psutil.Error, OSError):  # it has just ended
+    with contextlib.suppress(psutil.Error, OSError):  # it has just ended
+        whole = psutil.Process(process)
+        for one in (whole, *whole.children(recursive=True)):
+            with contextlib.suppress(psutil.Error, OSError):
                 held = one.memory_full_info()
                 total += getattr(held, "pss", held.rss) / 1e6
     return total
 
 
-def _failure(content: dict, place: Place, error: Exception, log: str, copy: Path) -> str:
-    """What to say of a cell that failed."""
-    cell = content.cells[_code(content.cells)[max(0, place.cell - 1)]]
-    said = [
-        text
-        for output in cell.outputs
-        for text in ([output.text] if output.output_type == "stream" else output.get("traceback", []))
-    ]
-    ended = "The process of the notebook ended by itself, as it does when memory runs out."
-    heard = [line for line in log.splitlines() if "[IPKernelApp] WARNING" not in line]
-    last = _tail("\n".join([*said, *([] if error.__class__.__name__ == "CellExecutionError" else [*heard, ended])]))
+def _heard(log: IO[bytes]) -> list[str]:
+    """What the process of a notebook itself wrote, but for what it says at every start."""
+    log.seek(0)
+    lines = log.read().decode(errors="replace").splitlines()
+    return [line for line in lines if "[IPKernelApp] WARNING" not in line]
+
+
+def _failure(content: dict, place: Place, heard: Sequence[str], copy: Path) -> str:
+    """What to say of a run that failed: where, in which cell, and the last lines of this cell and of what was heard."""
+    cell, said = [], []
+    if place.cell:
+        failed = content.cells[_code(content.cells)[place.cell - 1]]
+        cell = ["", *(f"    {line}" for line in failed.source.splitlines()[:LAST])]
+        for output in failed.outputs:
+            said += [output.text] if output.output_type == "stream" else output.get("traceback", [])
     below = f" (below: {place.heading})" if place.heading else ""
+    at = f"in cell {place.cell} of {place.cells}{below}" if place.cell else "before its first cell"
     jupyter = os.path.relpath(Path(sys.executable).parent / "jupyter")
     return "\n".join([
-        f"{place.head()} failed in cell {place.cell} of {place.cells}{below} after {talk.duration(place.seconds())}:",
-        "", *(f"    {line}" for line in cell.source.splitlines()[:LAST]),
-        "", "Its last lines:", "", *(f"    {line}" for line in last),
+        f"{place.head()} failed {at} after {talk.duration(place.seconds())}:",
+        *cell, "", "Its last lines:", "", *(f"    {line}" for line in _tail("\n".join([*said, *heard]))),
         "", "What ran until then is kept. To open it:", f"    {jupyter} lab {shlex.quote(os.path.relpath(copy))}",
     ])  # fmt: skip
 

@@ -32,13 +32,13 @@ def roughly(seconds: Size) -> str:
 
 
 @contextlib.contextmanager
-def told(text: Callable[[], str], out: io.TextIOBase | None = None) -> Iterator[None]:
-    """A block during which `out`, by default what `print` writes to, shows what `text` gives, ever anew.
+def told(text: Callable[[], str]) -> Iterator[None]:
+    """A block during which standard output shows what `text` gives, ever anew.
 
     A terminal shows one line, cut at its edge, which is gone after the block. What is no terminal, such as a log, gets
     a line every half minute, and so does a terminal that several jobs of `make` write to.
     """
-    out = sys.stdout if out is None else out
+    out = sys.stdout
     alone = _renews(out)
 
     def show() -> None:

@@ -4,7 +4,7 @@ Both files are called notebooks.json: `{"device", "versions", "notebooks": {name
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,11 +28,10 @@ def expected(names: Sequence[str]) -> dict[str, float]:
     """
     if settings.preset() != "standard":
         return {}
-    here, there = _seconds(settings.ROOT / "build"), _seconds(settings.ROOT / "results")
-    for name in set(names) - there.keys():  # each notebook notes its own time, too
-        with_numbers = settings.ROOT / "results" / f"{name}.json"
-        if with_numbers.exists():
-            there[name] = float(results.read_json(with_numbers).get("seconds", 0.0))
+    published = settings.ROOT / "results"
+    own = {name: _read(published / f"{name}.json") for name in names}  # each notebook notes its own time, too
+    here = _seconds(_notebooks(settings.ROOT / "build"))
+    there = _seconds(own) | _seconds(_notebooks(published))
     both = here.keys() & there.keys()
     ratio = sum(here[name] for name in both) / max(1.0, sum(there[name] for name in both)) if both else 1.0
     return {name: here.get(name, there.get(name, 0.0) * ratio) for name in names if name in here.keys() | there.keys()}
@@ -50,29 +49,25 @@ def note(name: str, took: Took) -> None:
     for folder in ("build", "results") if os.environ.get("CHROMAE_PUBLISH") == "all" else ("build",):
         path = settings.ROOT / folder / "notebooks.json"
         with files.alone(path.parent, "noting times in"):
-            before = _read(path)
-            notebooks = before.get("notebooks", {}) | {name: entry}
-            results.write_json(path, before | machine | {"notebooks": dict(sorted(notebooks.items()))})
-
-
-def stale(notebook: str | Path, folder: str | Path) -> bool:
-    """Whether `make` would run a notebook: its copy in this folder is missing, or older than it or the package."""
-    notebook, copy = Path(notebook), Path(folder) / Path(notebook).name
-    if not copy.exists():
-        return True
-    package = Path(__file__).resolve().parents[1].rglob("*.py")
-    return copy.stat().st_mtime < max(path.stat().st_mtime for path in (notebook, *package))
+            notebooks = _notebooks(path.parent) | {name: entry}
+            results.write_json(path, _read(path) | machine | {"notebooks": dict(sorted(notebooks.items()))})
 
 
 def _read(path: Path) -> dict:
-    """What a file of times holds; nothing if it is missing or broken, for no run is to fail by that."""
+    """What a file holds; nothing if it is missing or broken, for no run is to fail by that."""
     try:
-        record = results.read_json(path)
+        return results.read_json(path)
     except (ValueError, FileNotFoundError):
         return {}
-    return record if isinstance(record.get("notebooks", {}), dict) else {}
 
 
-def _seconds(folder: Path) -> dict[str, float]:
-    notebooks = _read(folder / "notebooks.json").get("notebooks", {})
-    return {name: float(it["seconds"]) for name, it in notebooks.items() if isinstance(it, dict) and "seconds" in it}
+def _notebooks(folder: Path) -> dict:
+    """What a run of each notebook took, by the file of times in this folder."""
+    notebooks = _read(folder / "notebooks.json").get("notebooks")
+    return notebooks if isinstance(notebooks, dict) else {}
+
+
+def _seconds(records: Mapping[str, object]) -> dict[str, float]:
+    """The seconds that records hold, of those that hold any."""
+    held = {name: it.get("seconds") for name, it in records.items() if isinstance(it, dict)}
+    return {name: seconds for name, seconds in held.items() if isinstance(seconds, int | float)}

@@ -51,10 +51,10 @@ def notebook(number: str) -> tuple[list[str], int]:
     published = settings.ROOT / "results" / f"{name}.json"
     if not published.exists():
         raise FileNotFoundError(f"there is no {published}, so {name} has no numbers to compare with")
-    copy = _copy([name], [])
-    usual = times.expected([name]).get(name)
-    _run(copy, name, cells.Place(name, 1, 1, usual), settings.preset())
-    again, before = results.read_json(copy / "build" / "results" / published.name), results.read_json(published)
+    before = results.read_json(published)
+    copy = _copy(name)
+    _run(copy, name, cells.Place(name, 1, 1, times.expected([name]).get(name)), before["preset"])
+    again = results.read_json(copy / "build" / "results" / published.name)
     rows = of_notebook(before, again)
     read = sum("device" in it for it in before["metrics"].values())
     told = f"{name}: {_how(_same(before, again, KINDS))}; {read} more numbers were read from records"
@@ -79,10 +79,9 @@ def records(count: Count, seed: Natural | None = None, minutes: Positive | None 
         groups.setdefault((path.parent.name, known[path]["preset"]), []).append(path)
     lines, out = [], 0
     for number, ((name, preset), group) in enumerate(groups.items(), start=1):
-        copy = _copy([name], group)
+        copy = _copy(name, group)
         made = {path: copy / "build" / path.relative_to(settings.ROOT / "results") for path in group}
-        wanted = list(made.values())
-        _run(copy, name, cells.Place(name, number, len(groups)), preset, wanted)
+        _run(copy, name, cells.Place(name, number, len(groups)), preset, list(made.values()))
         for path, new in made.items():
             if not new.exists():
                 lines.append(f"{path.stem}: {name} no longer makes this record")
@@ -143,12 +142,8 @@ def table(rows: Sequence[Row]) -> list[str]:
          "" if row.within() else "OUT")
         for row in rows
     ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
-    lines = []
-    for name, *numbers, mark in shown:
-        cells_ = "  ".join(f"{it:>{width}}" for it, width in zip(numbers, widths[1:-1], strict=True))
-        lines.append(f"  {name:{widths[0]}}  {cells_}  {mark}".rstrip())
-    return lines
+    first, *widths = (max(map(len, column)) for column in zip(*shown, strict=True))
+    return ["  ".join(["", name.ljust(first), *map(str.rjust, others, widths)]).rstrip() for name, *others in shown]
 
 
 def _same(before: Mapping, again: Mapping, parts: Sequence[str]) -> bool:
@@ -171,14 +166,13 @@ def _case(record: Mapping) -> dict:
     return {key: value for key, value in record["arguments"].items() if key != "seed"}
 
 
-def _copy(names: Sequence[str], without: Sequence[Path]) -> Path:
-    """A fresh copy of the repository in build/verify: package, notebooks, what is published but for some records."""
+def _copy(name: str, without: Sequence[Path] = ()) -> Path:
+    """A fresh copy of the repository in build/verify: package, one notebook, what is published but for some records."""
     copy = settings.ROOT / "build" / "verify"
     shutil.rmtree(copy, ignore_errors=True)
     (copy / "notebooks").mkdir(parents=True)
     shutil.copyfile(settings.ROOT / "pyproject.toml", copy / "pyproject.toml")
-    for name in names:
-        shutil.copyfile(settings.ROOT / "notebooks" / f"{name}.ipynb", copy / "notebooks" / f"{name}.ipynb")
+    shutil.copyfile(settings.ROOT / "notebooks" / f"{name}.ipynb", copy / "notebooks" / f"{name}.ipynb")
     package = Path(__file__).resolve().parents[1]
     shutil.copytree(package, copy / "src" / "chromae", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(settings.ROOT / "results", copy / "results")
@@ -194,7 +188,6 @@ def _run(copy: Path, name: str, place: cells.Place, preset: str, wanted: Sequenc
         "CHROMAE_DATA": str(settings.data_folder().resolve()),
         "PYTHONPATH": os.pathsep.join(filter(None, [str(copy / "src"), os.environ.get("PYTHONPATH")])),
     }  # fmt: skip
-    print(f"{place.head()}: running{'' if place.usual is None else f', {talk.roughly(place.usual)}'}", flush=True)
     cells.run(
         copy / "notebooks" / f"{name}.ipynb", place, folder=copy / "build", variables=variables,
         enough=lambda: bool(wanted) and all(path.exists() for path in wanted),
