@@ -96,6 +96,7 @@ def of_labels(n, d=3):
     return on_card(n, d), on_card(n, kind=int)
 
 
+EVERY_VIEW = (pairs.crop, pairs.recolor, pairs.rotate, pairs.jitter_hue, pairs.replace_background)
 CASES = {
     color: {
         "rgb_to_hsl": rgb, "hsv_to_rgb": rgb, "rgb_to_hsv": rgb, "rgb_to_oklab": rgb, "oklab_to_rgb": rgb,
@@ -105,6 +106,7 @@ CASES = {
     },
     losses: {
         "mse": twins, "triplet": lambda: (*twins(), on_card(8, 4)), "in_batch_triplet": twins, "info_nce": twins,
+        "soft_info_nce": lambda: (*twins(), on_card(8, 3)), "rank_n_contrast": lambda: (*twins(), on_card(8, 3)),
         "alignment": twins, "uniformity": lambda: twins()[:1], "bernoulli": rows, "continuous_bernoulli": rows,
         "continuous_bernoulli_log_partition": rgb, "continuous_bernoulli_mean": rgb,
         "continuous_bernoulli_logits": lambda: (*rgb(), 3), "gaussian": lambda: (*rows(), -1.5), "kl": twins,
@@ -135,7 +137,8 @@ CASES = {
         "mirror": lambda: (on_card(4, 3, 8, 8), generator()),
         "shift": lambda: (on_card(4, 3, 8, 8), 2, generator()),
     },
-    pairs: {name: lambda: (some_shapes(), generator()) for name in ("crop", "recolor", "rotate", "jitter_hue")} | {
+    pairs: {view.__name__: lambda: (some_shapes(), generator()) for view in EVERY_VIEW} | {
+        "measured_color": lambda: (on_card(5, 3, 16, 16),),
         "pair": lambda: (some_shapes(), generator(), (pairs.crop, pairs.recolor), 16),
     },
     sprites: {
@@ -242,10 +245,17 @@ def eyes(images):
 
 
 BINS = torch.rand(5, 2), torch.ones(5)
-EVERY_VIEW = (pairs.crop, pairs.recolor, pairs.rotate, pairs.jitter_hue)
 SHAPE_PAIRS = datasets.shape_pairs(EVERY_VIEW, 16, partial(sprites.factors, hues=8))
+COLORED_PAIRS = datasets.shape_pairs((pairs.crop,), 16, colors=True)
 SHAPES = datasets.shape_images(32)
 PAIRS = datasets.shape_pairs((), 16)
+
+
+def measured_pairs(n, random):
+    both = PAIRS(n, random)
+    return both, pairs.measured_color(both[:, 0])
+
+
 small_embedder = partial(embedder.Embedder, 8, (4, 8))
 contrast = embedder.contrastive_objective
 RECIPES = {  # a model, an objective, what makes a batch
@@ -261,6 +271,8 @@ RECIPES = {  # a model, an objective, what makes a batch
         lambda: shape_model(conv.shapes_decoder), losses.reconstruction, lambda n, random: on_card(n, 3, 32, 32)
     ),
     "InfoNCE": (small_embedder, contrast(losses.info_nce), SHAPE_PAIRS),
+    "soft InfoNCE": (small_embedder, contrast(losses.soft_info_nce), COLORED_PAIRS),
+    "Rank-N-Contrast": (small_embedder, contrast(losses.rank_n_contrast), measured_pairs),
     "triplet": (small_embedder, contrast(losses.in_batch_triplet), PAIRS),
     "triplet, hard": (small_embedder, contrast(partial(losses.in_batch_triplet, hard=True)), PAIRS),
     "colorizer, base": (colorizer.base, colorizer.regression, many_photos),

@@ -120,6 +120,8 @@ def in_both(function, *arguments, **named):
 SPACES = ("rgb_to_hsl", "rgb_to_hsv", "hsv_to_rgb", "rgb_to_oklab", "oklab_to_rgb", "rgb_to_ycbcr", "ycbcr_to_rgb")
 WITH_PAIRS = {
     "mse": losses.mse, "in_batch_triplet": losses.in_batch_triplet, "info_nce": losses.info_nce,
+    "soft_info_nce": lambda one, other: losses.soft_info_nce(one, other, other),
+    "rank_n_contrast": lambda one, other: losses.rank_n_contrast(one, other, other),
     "alignment": losses.alignment, "bernoulli": losses.bernoulli, "continuous_bernoulli": losses.continuous_bernoulli,
     "gaussian": losses.gaussian, "kl": losses.kl, "nearest_mse": metrics.nearest_mse,
     "uniformity": lambda one, _: losses.uniformity(one), "gram": lambda one, _: losses.gram(one[:, None]),

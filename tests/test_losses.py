@@ -75,6 +75,8 @@ LOSSES = {
     "in-batch triplet": lambda a, b, c: losses.in_batch_triplet(a, b),
     "InfoNCE": lambda a, b, c: losses.info_nce(a, b),
     "InfoNCE of dot products": lambda a, b, c: losses.info_nce(a, b, normalize=False),
+    "soft InfoNCE": lambda a, b, c: losses.soft_info_nce(a, b, c[:, :3]),
+    "Rank-N-Contrast": lambda a, b, c: losses.rank_n_contrast(a, b, c[:, :3]),
     "alignment": lambda a, b, c: losses.alignment(a, b),
     "uniformity": lambda a, b, c: losses.uniformity(a),
     "bernoulli": lambda a, b, c: losses.bernoulli(a, b.sigmoid()),

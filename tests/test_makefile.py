@@ -205,7 +205,8 @@ def test_second_make_has_nothing_to_do(made):
 
 
 @pytest.mark.parametrize(
-    "name", ["src/chromae/losses.py", "src/chromae/models/color.py", NOTEBOOK, "requirements.txt", "pyproject.toml"]
+    "name",
+    ["src/chromae/losses/__init__.py", "src/chromae/models/color.py", NOTEBOOK, "requirements.txt", "pyproject.toml"],
 )
 def test_change_makes_the_films_out_of_date(made, name):
     (made / name).touch()

@@ -143,9 +143,20 @@ def shape_images(size: Count = 128, make: Make = factors) -> Sample:
     return lambda n, generator: draw(gave("make", make(n, generator), Factors), size, trusted=True)
 
 
-def shape_pairs(changes: tuple[pairs.View, ...], size: Count = 128, make: Make = factors) -> Sample:
-    """Anchors and positives without end, n × 2 × 3 × size × size: a shape, and the same after these views of it."""
-    return lambda n, generator: pairs.pair(gave("make", make(n, generator), Factors), generator, changes, size)
+def shape_pairs(
+    changes: tuple[pairs.View, ...], size: Count = 128, make: Make = factors, colors: bool = False
+) -> Sample:
+    """Anchors and positives without end, n × 2 × 3 × size × size: a shape, and the same after these views of it.
+
+    With `colors` a batch is (pairs, the anchors' RGB colours, n × 3), for losses that want a label.
+    """
+
+    def sample(n: int, generator: Generator) -> Batch:
+        made = gave("make", make(n, generator), Factors)
+        both = pairs.pair(made, generator, changes, size)
+        return (both, made.color) if colors else both
+
+    return sample
 
 
 def drawn(data: Batch, mirror: bool = False, shift: Natural = 0) -> Sample:

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 
 from chromae.arguments import gave
 from chromae.arguments.kinds import Count, Part
+from chromae.arguments.precision import check_some, in_float32
 from chromae.color import hsv_to_rgb, rgb_to_hsv
 from chromae.datasets.sprites import Factors, draw, vivid
 
@@ -31,6 +32,18 @@ def crop(shapes: Factors, generator: Generator, smallest: float = 0.5) -> Factor
 def recolor(shapes: Factors, generator: Generator) -> Factors:
     """Another colour of the same distribution as `shapes.factors` draws."""
     return shapes._replace(color=vivid(torch.stack(_uniform(shapes, generator, 3), dim=1)))
+
+
+def replace_background(shapes: Factors, generator: Generator, background: tuple[Part, Part] = (0.0, 1.0)) -> Factors:
+    """Another grey behind the shape, uniform in the range `background`.
+
+    Raises ValueError for a range out of order.
+    """
+    low, high = background
+    if low > high:
+        raise ValueError(f"background is {background}, expected (darkest, lightest) grey in [0, 1]")
+    (grey,) = _uniform(shapes, generator, 1)
+    return shapes._replace(background=(low + (high - low) * grey)[:, None].expand(-1, 3).contiguous())
 
 
 def rotate(shapes: Factors, generator: Generator) -> Factors:
@@ -58,6 +71,22 @@ def pair(
     for view in views:
         changed = gave("one of views", view(changed, generator), Factors)
     return torch.stack([draw(shapes, size, trusted=True), draw(changed, size, trusted=True)], dim=1)
+
+
+@in_float32
+def measured_color(images: Float[Tensor, "n 3 height width"]) -> Float[Tensor, "n 3"]:
+    """RGB of what stands before a plain ground, from the pictures alone: the mean of the pixels that are not ground.
+
+    The ground is the median of the picture's border in every channel. The pixels that count differ from it by nine
+    tenths or more of what the farthest one does, which leaves out the antialiased ones of an edge.
+    Raises ValueError for pictures without pixels.
+    """
+    check_some(images=images)
+    edges = [images[:, :, 0], images[:, :, -1], images[..., 0], images[..., -1]]
+    ground = torch.cat(edges, dim=2).median(2).values
+    apart = (images - ground[:, :, None, None]).square().sum(1, keepdim=True)
+    counts = (apart >= 0.9**2 * apart.amax((2, 3), keepdim=True)).to(images)
+    return (counts * images).sum((2, 3)) / counts.sum((2, 3))
 
 
 def _uniform(shapes: Factors, generator: Generator, columns: int) -> tuple[Float[Tensor, " n"], ...]:

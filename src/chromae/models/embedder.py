@@ -10,6 +10,9 @@ from chromae.arguments import gave
 from chromae.arguments.kinds import Count
 from chromae.arguments.precision import full
 
+Pairs = Float[Tensor, "n 2 3 height width"]
+LabelledPairs = tuple[Pairs, Float[Tensor, "n k"]]
+
 
 class Embedder(nn.Module):
     """Seven convolutions, four of them strided, then the mean over what is left: n × 3 × h × w → n × `dimensions`.
@@ -41,16 +44,20 @@ class Embedder(nn.Module):
 
 
 def contrastive_objective(
-    loss: Callable[[Tensor, Tensor], Tensor],
-) -> Callable[[nn.Module, Float[Tensor, "n 2 3 height width"]], dict[str, Tensor]]:
-    """Objective of an embedder on pairs: `loss(anchor, positive)` of their embeddings."""
+    loss: Callable[..., Tensor],
+) -> Callable[[nn.Module, Pairs | LabelledPairs], dict[str, Tensor]]:
+    """Objective of an embedder on pairs: `loss(anchor, positive)` of their embeddings.
 
-    def objective(model: nn.Module, pairs: Float[Tensor, "n 2 3 height width"]) -> dict[str, Tensor]:
+    If a batch is (pairs, labels), `loss(anchor, positive, labels)`, a label belonging to anchor and positive.
+    """
+
+    def objective(model: nn.Module, batch: Pairs | LabelledPairs) -> dict[str, Tensor]:
+        pairs, *labels = batch if isinstance(batch, tuple) else (batch,)
         anchor, positive = (
             full(gave("model.encode", model.encode(pairs.flatten(0, 1)), Float[Tensor, "_ d"]))
             .unflatten(0, (-1, 2))
             .unbind(1)
         )
-        return {"loss": gave("loss", loss(anchor, positive), Float[Tensor, ""])}
+        return {"loss": gave("loss", loss(anchor, positive, *labels), Float[Tensor, ""])}
 
     return objective
