@@ -6,13 +6,13 @@ newer than its frames is kept.
 
 import contextlib
 import io
-import itertools
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -182,11 +182,11 @@ def preview(
     or shows `fps` frames a second, and starts again at its end. Returns its path.
     Raises ValueError for a film that cannot be read.
     """
-    fps_then, images = _moving(film)
-    shown = [_narrowed(image, width) for image in (images if last is None else images[-last:])[::every]]
-    seconds = every / fps_then if fps is None else 1 / fps
+    rate, images = _moving(film, lambda length: range(length)[-(last or length) :: every])
+    shown = np.stack([_narrowed(image, width) for image in images])
+    seconds = every / rate if fps is None else 1 / fps
     with files.replacing(path) as part:
-        iio.imwrite(part, np.stack(shown), plugin="pillow", extension=".webp", duration=round(1000 * seconds), loop=0)
+        iio.imwrite(part, shown, plugin="pillow", extension=".webp", duration=round(1000 * seconds), loop=0)
     return Path(path)
 
 
@@ -195,20 +195,20 @@ def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
 
     Raises ValueError for a film that cannot be read.
     """
-    images = _moving(film)[1]
-    chosen = sorted(set(np.linspace(0 if count > 1 else len(images) - 1, len(images) - 1, count).round().astype(int)))
-    sheet = np.concatenate([images[number] for number in chosen], axis=1)
+    _, images = _moving(film, lambda length: set(np.linspace(length - 1, 0, count).round()))  # of one, the last
     buffer = io.BytesIO()
-    Image.fromarray(_narrowed(sheet, width)).save(buffer, format="jpeg", quality=80)
+    Image.fromarray(_narrowed(np.concatenate(images, axis=1), width)).save(buffer, format="jpeg", quality=80)
     return buffer.getvalue()
 
 
-def _moving(film: str | Path) -> tuple[float, list[UInt8[np.ndarray, "height width 3"]]]:
-    """A film's frames a second, and its frames before it holds its last."""
+def _moving(
+    film: str | Path, choose: Callable[[int], Collection[float]]
+) -> tuple[float, list[UInt8[np.ndarray, "height width 3"]]]:
+    """A film's frames a second, and those that `choose` numbers of so many before it holds its last."""
     try:
         about = iio.immeta(film)
-        count = max(1, round(about["fps"] * (about["duration"] - HOLD)))
-        return about["fps"], list(itertools.islice(iio.imiter(film), count))
+        numbers = choose(max(1, round(about["fps"] * (about["duration"] - HOLD))))
+        return about["fps"], [image for number, image in enumerate(iio.imiter(film)) if number in numbers]
     except Exception as error:  # imageio has many, for files that are missing, broken or no film
         raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
 
