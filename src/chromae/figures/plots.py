@@ -25,10 +25,11 @@ def _that_is_a_color(name: str) -> bool:
 
 
 Color = Annotated[str, Is[_that_is_a_color]]
-Image = Real[np.ndarray, "height width _channels"] | Real[Tensor, "height width _channels"]
-CAPTION = 640  # pixels that a caption may need, whatever stands above it
-Pictured = Real[np.ndarray, "_height _width _channels"] | Real[Tensor, "_height _width _channels"]  # of any sizes
+Image = Real[np.ndarray, "_height _width _channels"] | Real[Tensor, "_height _width _channels"]  # each of its own size
 Values = Sequence[float] | Real[np.ndarray, " _seeds"] | Real[Tensor, " _seeds"]
+
+CAPTION = 640  # pixels that a caption may need, whatever stands above it
+LINE = 24  # pixels high that a wall's titles and its caption are, with what is left around them
 
 
 def limit(axes: Axes, value: Finite, label: str) -> None:
@@ -91,7 +92,7 @@ def ink(
     picture(axes, pages.sheet(1 - images, columns, gap), title, rows)
 
 
-def wall(pictures: Mapping[str, Pictured], columns: Count, zoom: Count = 2, room: Natural = 16) -> Figure:
+def wall(pictures: Mapping[str, Image], columns: Count, zoom: Count = 2, room: Natural = 16) -> Figure:
     """Pictures under their titles, row by row, every pixel of theirs `zoom` × `zoom` of the figure's: none is mixed.
 
     `room` pixels are left between them, and on the right what a caption needs. Titles are set smaller where one is
@@ -104,12 +105,11 @@ def wall(pictures: Mapping[str, Pictured], columns: Count, zoom: Count = 2, room
     rows = [titles[start : start + columns] for start in range(0, len(titles), columns)]
     heights = [zoom * max(len(shown[title]) for title in row) for row in rows]
     widest = max(sum(zoom * shown[title].shape[1] + room for title in row) for row in rows)
-    width, height = max(widest - room, CAPTION), sum(heights) + 24 * len(rows) + room * (len(rows) - 1) + 24
-    figure = plt.figure(dpi=100, layout="none")
-    figure.set_size_inches(width / figure.dpi, height / figure.dpi)
+    width, height = max(widest - room, CAPTION), sum(heights) + (LINE + room) * len(rows) - room + LINE
+    figure = plt.figure(figsize=(width / 100, height / 100), dpi=100, layout="none")
     top = height
     for row, high in zip(rows, heights, strict=True):
-        left, top = 0, top - 24
+        left, top = 0, top - LINE
         for title in row:
             tall, wide = (zoom * side for side in shown[title].shape[:2])
             axes = figure.add_axes((left / width, (top - tall) / height, wide / width, tall / height))
