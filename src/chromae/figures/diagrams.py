@@ -1,12 +1,13 @@
 """Diagrams of architectures: boxes, arrows, clouds and layers in the house's inks, each diagram one function."""
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Polygon
+from matplotlib.patches import Ellipse, FancyArrowPatch, FancyBboxPatch, Polygon, Rectangle, RegularPolygon
 
 from chromae.arguments.kinds import Count, Finite, Positive
 from chromae.figures import style
@@ -33,9 +34,8 @@ def box(
 ) -> None:
     """A box with round corners around a text, tinted by its own colour: `fill` is how much of it."""
     (x, y), (width, height) = center, size
-    corner = {"boxstyle": "round,pad=0,rounding_size=0.8", "linewidth": 1.4}
-    for how in ({"facecolor": color, "edgecolor": "none", "alpha": fill}, {"facecolor": "none", "edgecolor": color}):
-        axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, **corner, **how))
+    corner, look = "round,pad=0,rounding_size=0.8", {"facecolor": (color, fill), "edgecolor": color, "linewidth": 1.4}
+    axes.add_patch(FancyBboxPatch((x - width / 2, y - height / 2), width, height, corner, **look))
     label(axes, center, text)
 
 
@@ -51,8 +51,8 @@ def funnel(
     (x, y), (first, second) = center, heights
     left, right = x - width / 2, x + width / 2
     corners = [(left, y - first / 2), (left, y + first / 2), (right, y + second / 2), (right, y - second / 2)]
-    axes.add_patch(Polygon(corners, facecolor=color, edgecolor="none", alpha=0.12))
-    axes.add_patch(Polygon(corners, facecolor="none", edgecolor=color, linewidth=1.4, joinstyle="round"))
+    look = {"facecolor": (color, 0.12), "edgecolor": color, "linewidth": 1.4, "joinstyle": "round"}
+    axes.add_patch(Polygon(corners, **look))
     label(axes, center, text)
 
 
@@ -207,23 +207,18 @@ def cells(latents: Count = 128, cuts: Count = 6) -> Figure:
     figure, axes = canvas(9.8, 2.8)
     box(axes, (7, 15), (10, 6), f"{latents}\nnumbers", style.VERMILLION, fill=0.25)
     funnel(axes, (22, 15), 12, (6, 13), "two layers", style.GREEN)
-    inside, tilt = (math.tau / 3 * turn + 1.9 for turn in range(3)), 6.4
-    ways = [(math.cos(turn), math.sin(turn)) for turn in inside]
-    corners = [(-tilt * x, -tilt * y) for x, y in ways]
-    for x in (40, 64, 88):
-        edge = _square(axes, (x, 15), 16, style.FAINT, 0.10)
-        if x > 40:
-            shape = [(x + right, 15 + up) for right, up in corners]
-            axes.add_patch(
-                Polygon(shape, facecolor=style.ORANGE if x > 64 else style.INK, alpha=0.9 if x > 64 else 0.2)
-            )
-        for right, up in ways if x < 88 else ():
-            middle = x + right * tilt / 2, 15 + up * tilt / 2
-            ends = [(middle[0] + side * up, middle[1] - side * right) for side in (-30, 30)]
-            (line,) = axes.plot(*zip(*ends, strict=True), color=style.BLUE, linewidth=1.4)
-            line.set_clip_path(edge)
-            if x < 64:
-                arrow(axes, middle, (middle[0] - 2.4 * right, middle[1] - 2.4 * up), color=style.BLUE)
+    squares = {x: _square(axes, (x, 15), 16, style.FAINT, 0.10) for x in (40, 64, 88)}
+    radius, tilt = 6.4, 1.9  # of the cell, a triangle
+    for x, color, fill in ((64, style.INK, 0.2), (88, style.ORANGE, 0.9)):
+        look = {"facecolor": color, "alpha": fill, "orientation": tilt + math.pi / 2}
+        axes.add_patch(RegularPolygon((x, 15), 3, radius=radius, **look))
+    for x, turn in itertools.product((40, 64), range(3)):
+        right, up = math.cos(tilt + math.tau / 3 * turn), math.sin(tilt + math.tau / 3 * turn)
+        middle = x + right * radius / 2, 15 + up * radius / 2
+        cut = axes.axline(middle, (middle[0] + up, middle[1] - right), color=style.BLUE, linewidth=1.4)
+        cut.set_clip_path(squares[x])
+        if x == 40:
+            arrow(axes, middle, (middle[0] - 2.4 * right, middle[1] - 2.4 * up), color=style.BLUE)
     for start, end in ((12, 16), (28, 31.5), (48.5, 55.5), (72.5, 79.5)):
         arrow(axes, (start, 15), (end, 15))
     for x, text in (
@@ -242,9 +237,8 @@ def views(dimensions: Count = 128) -> Figure:
             (7, "another shape: a negative", style.GREEN, 4, 3.6))  # fmt: skip
     for y, text, color, sides, radius in rows:
         edge = _square(axes, (24, y), 8.6, style.FAINT, 0.10)
-        turns = [math.tau * (turn + 0.25) / sides for turn in range(sides)]
-        corners = [(24 + radius * math.cos(turn), y - 0.4 + radius * math.sin(turn)) for turn in turns]
-        axes.add_patch(Polygon(corners, facecolor=color, edgecolor="none", alpha=0.9)).set_clip_path(edge)
+        look = {"facecolor": color, "alpha": 0.9, "orientation": math.tau / 4 * (1 / sides - 1)}
+        axes.add_patch(RegularPolygon((24, y - 0.4), sides, radius=radius, **look)).set_clip_path(edge)
         label(axes, (9.5, y), text, 8)
         arrow(axes, (29, y), (36.5, 17 + (y - 17) * 0.45))
     funnel(axes, (45, 17), 16, (15, 8), "one encoder\nfor all of them", style.BLUE)
@@ -262,8 +256,6 @@ def views(dimensions: Count = 128) -> Figure:
     return figure
 
 
-def _square(axes: Axes, center: Point, side: Positive, color: Color, fill: float) -> Polygon:
-    (x, y), half = center, side / 2
-    corners = [(x - half, y - half), (x - half, y + half), (x + half, y + half), (x + half, y - half)]
-    axes.add_patch(Polygon(corners, facecolor=color, edgecolor="none", alpha=fill))
-    return axes.add_patch(Polygon(corners, facecolor="none", edgecolor=color, linewidth=1.2))
+def _square(axes: Axes, center: Point, side: Positive, color: Color, fill: float) -> Rectangle:
+    corner = center[0] - side / 2, center[1] - side / 2
+    return axes.add_patch(Rectangle(corner, side, side, facecolor=(color, fill), edgecolor=color, linewidth=1.2))
