@@ -23,10 +23,7 @@ RUNS = (
 )
 Likelihood = Literal["bernoulli", "continuous", "gaussian"]
 MEANS = {"bernoulli": "sigmoid", "continuous": "continuous_bernoulli", "gaussian": "clamp"}
-PLAIN = {
-    nn.ReLU: "relu", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh",
-}  # fmt: skip
-NOTHING = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d)
+PLAIN = {nn.ReLU: "relu", nn.SiLU: "silu", nn.Sigmoid: "sigmoid", nn.Tanh: "tanh"}
 OURS = (ColorAutoencoder, VAE, Autoencoder, photos.Residual, photos.Blockwise, Embedder)
 
 
@@ -160,10 +157,12 @@ def _found(model: nn.Module, method: str, part: str, pack: _Pack, shape: Sequenc
 
 def _layers(module: nn.Module, where: str, pack: _Pack) -> list[dict]:
     """The layers of a module, which stands at this place of the model. Raises ValueError for one that pages lack."""
-    match module:
-        case nn.Sequential() if type(module).forward is nn.Sequential.forward:
+    # In a forward of its own, a reader's class may do anything, whatever it inherits from.
+    origin = next(kind.__module__ for kind in type(module).__mro__ if "forward" in vars(kind))
+    match module if origin.startswith(("torch.nn.modules.", "chromae.models.")) else None:
+        case nn.Sequential():
             return [layer for key, it in module.named_children() for layer in _layers(it, f"{where}.{key}", pack)]
-        case nn.Linear() if type(module).forward is nn.Linear.forward:
+        case nn.Linear():
             return [{"kind": "linear"} | _weights(module, where, pack)]
         case nn.Conv2d() | nn.ConvTranspose2d():
             return [_convolution(module, where, pack)]
@@ -193,10 +192,10 @@ def _layers(module: nn.Module, where: str, pack: _Pack) -> list[dict]:
             heads = {key: _weights(getattr(module, key), f"{where}.{key}", pack) for key in ("coefficients", "colors")}
             sizes = {"size": len(module.places), "cells": module.cells, "cuts": module.cuts}
             return [*_layers(module.hidden, f"{where}.hidden", pack), {"kind": "convex"} | heads | sizes]
-    if type(module) in PLAIN:
-        return [{"kind": PLAIN[type(module)]}]
-    if isinstance(module, NOTHING):
-        return []
+        case nn.Identity() | nn.Dropout() | nn.Dropout1d() | nn.Dropout2d():
+            return []
+        case _ if type(module) in PLAIN:
+            return [{"kind": PLAIN[type(module)]}]
     told = str(module) if not any(module.children()) else type(module).__name__
     raise ValueError(f"model holds {told} at {where!r}, which no page can run; it runs {RUNS}")
 
@@ -209,8 +208,7 @@ def _weights(module: nn.Linear, where: str, pack: _Pack) -> dict:
 def _convolution(module: nn.Conv2d | nn.ConvTranspose2d, where: str, pack: _Pack) -> dict:
     turned = isinstance(module, nn.ConvTranspose2d)
     usual = module.groups == 1 and module.dilation == (1, 1) and module.padding_mode == "zeros"
-    plain = type(module).forward in (nn.Conv2d.forward, nn.ConvTranspose2d.forward)
-    if not usual or not plain or isinstance(module.padding, str):
+    if not usual or isinstance(module.padding, str):
         raise ValueError(f"model holds {module} at {where!r}, expected one group, no dilation, padding with zeros")
     bias = torch.zeros(module.out_channels) if module.bias is None else module.bias
     return {
