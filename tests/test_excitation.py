@@ -1,8 +1,10 @@
 """Exciting neurons: the network and its names, answers of its parts, hooks that go away, pictures that learn."""
 
 import copy
+from pathlib import Path
 from urllib.error import URLError
 
+import matplotlib
 import pytest
 import timm
 import torch
@@ -10,6 +12,7 @@ import torchvision
 from torch import nn
 
 from chromae import excitation
+from chromae.datasets import own
 from chromae.models.palette import Fourier, Palette, PaletteImage
 
 
@@ -80,6 +83,23 @@ def test_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch):
     monkeypatch.setattr(torchvision.models.GoogLeNet_Weights, "get_state_dict", offline)
     with pytest.raises(ValueError, match=r"GoogLeNet's weights could not be fetched \(.*no network.*\); efficientnet"):
         excitation.googlenet()
+
+
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_all_three_networks_know_a_uniform_when_they_see_it(size):
+    """Weights in their places, colours in their range, names of classes in their order."""
+    path = Path(matplotlib.get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    photo = torch.nn.functional.interpolate(own.read(path)[None, :, :500], (224, 224), mode="area")
+    stranger = excitation.efficientnet_lite(size)
+    with torch.no_grad():
+        said = stranger(photo)[0].softmax(0)
+    assert stranger.classes[said.argmax()] == "military uniform"
+    assert said.max() > 100 / 1000  # a hundred times chance
+
+
+def test_weights_of_another_size_are_refused():
+    with pytest.raises(ValueError, match="expected those of EfficientNet-Lite1"):
+        excitation.efficientnet_lite_weights(timm.create_model("tf_efficientnet_lite0"), 1)
 
 
 def test_folding_norms_changes_no_output():

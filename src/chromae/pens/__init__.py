@@ -1,4 +1,4 @@
-"""From a picture of few colours to lines for N pens, as SVG."""
+"""From a picture of few colours, or of strokes, to lines for N pens, as SVG."""
 
 from chromae.pens.hatching import (
     OVERLAP,
@@ -16,6 +16,7 @@ from chromae.pens.hatching import (
     regions,
     statistics,
 )
+from chromae.pens.strokes import plot_strokes
 from chromae.pens.svg import rasterise, save
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "name_of",
     "ordered",
     "plot",
+    "plot_strokes",
     "rasterise",
     "regions",
     "save",
