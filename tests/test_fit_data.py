@@ -140,6 +140,17 @@ def test_a_loader_of_something_else_is_one_sentence(batch, first):
         fit(ColorAutoencoder(), Loader(), losses.reconstruction, epochs=1)
 
 
+def test_batches_that_are_ready_go_through_a_loader_as_they_are():
+    ready, seen = [COLORS[:7], COLORS[7:]], []
+
+    def objective(model, batch):
+        seen.append(batch)
+        return losses.reconstruction(model, batch)
+
+    fit(ColorAutoencoder(), DataLoader(ready, batch_size=None), objective, epochs=1)
+    assert all(torch.equal(*pair) for pair in zip(seen, ready, strict=True))
+
+
 def test_a_loader_without_a_length_will_do():
     class Loader:
         def __iter__(self):

@@ -108,3 +108,21 @@ def test_a_step_under_a_gradient_scaler_is_torchs():
         return parameter
 
     assert torch.equal(train(Adam), train(torch_adam))
+
+
+def labels_of_steps(optimizer) -> set[str]:
+    """The profiler labels that torch puts around a step of an optimiser."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        optimizer.step()
+    return {event.key for event in profile.key_averages() if event.key.startswith("Optimizer.step")}
+
+
+def test_a_step_has_no_profiler_label():
+    """What `step.hooked = True` is for: a name of torch's own, which it may drop."""
+    labels = {}
+    for name, kind in (("ours", Adam), ("theirs", torch_adam)):
+        parameters, optimizer = make(kind)
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter)
+        labels[name] = labels_of_steps(optimizer)
+    assert labels == {"ours": set(), "theirs": {"Optimizer.step#Adam.step"}}

@@ -29,8 +29,10 @@ def batches(
     """(part of the epoch done, this process's share, length, batch) over one epoch, all of it following from `seed`.
 
     Process `rank` of `workers` takes every `workers`-th example of a batch; of a batch with fewer examples than
-    processes, every process takes all. A loader decides on order and lengths itself, in every process, until one of
-    them has no more; without data, a batch is a generator of random numbers, seeded for its step, the same in all.
+    processes, every process takes all. Of five examples in batches of four, the second of two processes takes the
+    examples 1 and 3, then 4, as the first one does; its share is a half of both batches. A loader decides on order and
+    lengths itself, in every process, until one of them has no more; without data, a batch is a generator of random
+    numbers, seeded for its step, the same in all.
     Raises ValueError for data of another size, and for a loader without batches.
     """
     if data is None:

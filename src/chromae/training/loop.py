@@ -53,8 +53,10 @@ def fit(
             floats (in [0, 1] if it is the first tensor) or integers, reshuffled every epoch. Or a function
             `sample(n, generator)` that makes n examples, with `epoch_size` of them an epoch. Or a loader: what gives
             batches whenever it is gone through, such as a DataLoader; order and random numbers are its own, and no
-            bits are promised. Or None, for what learns without data, such as a picture: then a batch is a generator
-            of random numbers, and `steps` takes the place of epochs, with an entry each in the history.
+            bits are promised. A list is refused, for it may be a pair of tensors or two batches: ready batches come in
+            a `DataLoader(batches, batch_size=None)`. Or None, for what learns without data, such as a picture: then a
+            batch is a generator of random numbers, and `steps` takes the place of epochs, with an entry each in the
+            history.
         epochs, epoch_size, batch_size: how often the data are gone through; for a function, how many examples an epoch
             has; how many examples a step sees.
         lr, optimizer: learning rate, and what makes an optimiser of parameters and `lr`, by default an Adam.
@@ -75,6 +77,7 @@ def fit(
     A callback ends training early by raising `StopTraining`. Without a schedule, which is bound to its end, a run with
     a checkpoint can be lengthened: call again with more epochs. Groups of parameters keep their own learning rates, to
     which `schedule` is a factor.
+    A model of fewer than 10,000 parameters trains on one CPU thread, for to wake a second costs more than it brings.
     Ctrl-C ends training: the model keeps what it learnt, the history of the finished epochs is returned. With a
     checkpoint, from which the same call goes on, and inside `study.run`, the interrupt itself goes on: what follows
     would take a half-trained model for a trained one.
