@@ -1,14 +1,18 @@
 """The house: every room where README says, none too large, and nothing that imports upward."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 import chromae
+from chromae.figures import style
 
 SOURCE = Path(chromae.__file__).parent
+README = Path(__file__).resolve().parents[1] / "README.md"
 MODULES = sorted(SOURCE.rglob("*.py"))
+PAGES = sorted(path for end in ("js", "css", "html") for path in SOURCE.rglob(f"*.{end}"))
 # From the ground up. A room knows those below it, and those of its own floor that stand before it.
 FLOORS = [
     "arguments", "files", "settings", "color", "latents", "losses", "models", "datasets", "training", "metrics",
@@ -39,9 +43,9 @@ def test_nothing_imports_upward(path):
         assert imported(path) <= set(FLOORS[: FLOORS.index(room) + 1])
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+@pytest.mark.parametrize("path", MODULES + PAGES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_no_room_is_too_large(path):
-    assert len(path.read_text().splitlines()) <= 300
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
 
 
 def test_the_top_holds_the_files_that_it_should_and_folders_hold_no_folders():
@@ -49,6 +53,24 @@ def test_the_top_holds_the_files_that_it_should_and_folders_hold_no_folders():
     for folder in {path.parent for path in MODULES} - {SOURCE}:
         assert folder.parent == SOURCE
         assert len(list(folder.glob("*.py"))) > 2, "a folder with one file wants to be a file"
+
+
+def test_readme_shows_every_room_and_the_order_in_which_they_stand():
+    text = README.read_text(encoding="utf-8")
+    (tree,) = re.findall(r"^src/chromae/\n((?:  .*\n)+)", text, re.MULTILINE)
+    rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
+    assert set(re.findall(r"(?:^|  )(\w+)(?:/|\.py) ", tree, re.MULTILINE)) == rooms - {"__init__", "__main__"}
+    (order,) = re.findall(r"each imports only those before it: (.*?)\.", text, re.DOTALL)
+    assert re.split(r"[,;]\s+", order) == FLOORS[:-1]
+
+
+def test_pages_have_the_colors_of_figures():
+    """A style sheet imports nothing: its palette by daylight is held against the one in `figures.style`."""
+    (light,) = re.findall(r"^\.chromae \{(.*?)\}", (SOURCE / "explorer/style.css").read_text(), re.M | re.S)
+    colors = {name: value.upper() for name, value in re.findall(r"--(\w+): (#\w+);", light)}
+    expected = {"ink": style.INK, "paper": style.PAPER, "accent": style.BLUE}
+    expected |= {"warm": style.VERMILLION, "green": style.GREEN}
+    assert expected.items() <= colors.items()
 
 
 def test_models_losses_and_colors_know_no_disk_and_no_notebook():

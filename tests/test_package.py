@@ -268,3 +268,7 @@ def test_the_papers_name_what_is_there():
             assert ((ROOT / name).parent / link).exists(), f"{name} links to {link}"
         for target in re.findall(r"`make ([a-z][a-z-]*)", page):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{name} tells of make {target}"
+    for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):
+        runs = re.findall(r"- run: make ([a-z][a-z-]*)", workflow.read_text(encoding="utf-8"))
+        assert runs
+        assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in runs), workflow.name
