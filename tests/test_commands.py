@@ -97,6 +97,12 @@ def test_the_pages_show_the_numbers_of_the_results(repository, capsys):
     assert "-->4<!" in pages[0].read_text()
 
 
+def test_readme_wants_a_clone(repository, capsys):
+    (repository / "README.md").write_text("")
+    assert main(["readme"]) == 1
+    assert capsys.readouterr().err == f"{repository} is no clone of the repository: it has no RESULTS.md\n"
+
+
 def test_compare_looks_where_make_leaves_results(repository, capsys):
     assert main(["compare"]) == 1
     assert re.fullmatch(r"no results in [^\n]*build/results to compare with[^\n]*\n", capsys.readouterr().err)

@@ -150,6 +150,8 @@ def _readme(options: argparse.Namespace) -> None:
     from chromae.records import results
 
     paths = [settings.ROOT / name for name in ("README.md", "RESULTS.md")]
+    if missing := [path.name for path in paths if not path.exists()]:
+        raise ValueError(f"{settings.ROOT} is no clone of the repository: it has no {' and no '.join(missing)}")
     filled = {path: results.fill(path.read_text(encoding="utf-8"), settings.ROOT / "results") for path in paths}
     for path, text in filled.items():
         with files.replacing(path) as part:
