@@ -100,6 +100,48 @@ def test_folding_batch_norms_changes_no_number():
     assert all(parameter.requires_grad for parameter in folded.parameters())
 
 
+def spreads(decoder, codes):
+    """The standard deviation over codes, in the mean of a layer's outputs, after every layer with weights."""
+    left = []
+    with torch.no_grad():
+        for layer in decoder:
+            codes = layer(codes)
+            left += [codes.std(0).mean().item()] if hasattr(layer, "weight") else []
+    return left
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_a_painter_without_norms_keeps_its_signal_from_hes_weights_alone(size):
+    """From one transposed convolution to the next; torch's own lose all but a third or less at each."""
+    torch.manual_seed(0)
+    layers = [it for it in conv.shapes_decoder(128, size) if not isinstance(it, torch.nn.BatchNorm2d)]
+    decoder, codes = torch.nn.Sequential(*layers), torch.randn(64, 128)
+    shrunk = spreads(decoder, codes)
+    kept = spreads(conv.he_start(decoder), codes)
+    assert len(kept) == 5
+    assert all(0.5 < after / before < 2 for before, after in itertools.pairwise(kept))
+    assert all(after < 0.35 * before for before, after in itertools.pairwise(shrunk))
+    assert shrunk[-1] < kept[-1] / 50
+
+
+def test_shapes_networks_begin_from_torchs_own_weights_unless_told():
+    """What the published run of the convolutional network began from can be had again."""
+    for make, bare in (
+        (conv.shapes_encoder, lambda: torch.nn.Conv2d(3, 24, 8)),
+        (conv.shapes_decoder, lambda: torch.nn.Linear(8, 128 * (SIZE // 16) ** 2)),
+    ):
+        torch.manual_seed(5)
+        first = bare()
+        torch.manual_seed(5)
+        assert torch.equal(make(8, SIZE)[0].weight, first.weight)
+    torch.manual_seed(5)
+    first, other = torch.nn.Linear(8, 128 * (SIZE // 16) ** 2), torch.nn.ConvTranspose2d(128, 64, 4)
+    torch.manual_seed(5)
+    layers = conv.shapes_decoder(8, SIZE)
+    assert torch.equal(layers[0].weight, first.weight)
+    assert torch.equal(layers[3].weight, other.weight)
+
+
 @pytest.mark.parametrize(("make", "of"), [(conv.shapes_encoder, 32), (conv.shapes_decoder, 16)])
 def test_sizes_that_do_not_halve_are_named(make, of):
     with pytest.raises(ValueError, match=f"size is 40, expected a multiple of {of} pixels"):
