@@ -79,6 +79,19 @@ def test_models_losses_and_colors_know_no_disk_and_no_notebook():
             assert not imported(path) & {"files", "settings", "records", "explorer", "notebook", "datasets"}, path
 
 
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_path_may_be_a_str(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    public = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name[0] != "_"]
+    functions = [
+        node for one in public for node in [one, *getattr(one, "body", [])] if isinstance(node, ast.FunctionDef)
+    ]
+    for function in functions:
+        for argument in [*function.args.args, *function.args.kwonlyargs]:
+            kind = ast.unparse(argument.annotation) if argument.annotation else ""
+            assert not re.match(r"Path\b", kind), f"{function.name}({argument.arg}: {kind}), expected str | Path"
+
+
 def test_the_training_loop_is_read_in_one_sitting():
     tree = ast.parse((SOURCE / "training" / "loop.py").read_text())
     (fit,) = (node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "fit")

@@ -29,10 +29,10 @@ class Exhibit(NamedTuple):
     answer: str
     notebook: str
     poster: str  # of images/
-    write: Callable[[Path], Path]
+    write: Callable[[str | Path], Path]
 
 
-def colors(path: Path) -> Path:
+def colors(path: str | Path) -> Path:
     """The map is the decoder, at every epoch of a run of 17 numbers."""
     every = weights.pretrained("color_epochs")
     points = datasets.colors(800, Generator().manual_seed(0))
@@ -40,7 +40,7 @@ def colors(path: Path) -> Path:
     return save_html(every, points, path=path, title="A colour through two numbers", state=state, credits=[OURS])
 
 
-def digits(path: Path) -> Path:
+def digits(path: str | Path) -> Path:
     """Two planes under one finger: an autoencoder's and a VAE's."""
     both = [("autoencoder", weights.pretrained("digits_autoencoder_2")), ("VAE", weights.pretrained("digits_vae_2"))]
     _, test = datasets.digits()
@@ -49,7 +49,7 @@ def digits(path: Path) -> Path:
     )
 
 
-def shapes(path: Path) -> Path:
+def shapes(path: str | Path) -> Path:
     """Embeddings of the same shapes, sorted by colour and by form."""
     both = [("by colour", weights.pretrained("shapes_by_color")), ("by form", weights.pretrained("shapes_by_form"))]
     world = partial(sprites.factors, hues=8, background=(0.1, 0.1))  # what they were trained on
@@ -61,7 +61,7 @@ def shapes(path: Path) -> Path:
     )  # fmt: skip
 
 
-def photos(path: Path) -> Path:
+def photos(path: str | Path) -> Path:
     """Photos through 64 numbers: planes, sliders, and your own photo."""
     _, _, test = datasets.photos()
     model = weights.pretrained("photos_residual_64")
@@ -73,7 +73,7 @@ def photos(path: Path) -> Path:
     )  # fmt: skip
 
 
-def pens(path: Path) -> Path:
+def pens(path: str | Path) -> Path:
     """A neuron's picture for a plotter, its pens on and off."""
     drawing = (settings.ROOT / "images" / "pen_plot.svg").read_text(encoding="utf-8")
     return page.save(path, "plot", plot_scene(drawing), drawing.encode(), title="A neuron's picture, for six pens")
