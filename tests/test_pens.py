@@ -1,5 +1,6 @@
 """Lines for pens: they cover their regions and nothing else, in order, in a file that plotters' tools read."""
 
+import io
 import math
 import subprocess
 import sys
@@ -8,10 +9,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from browser import Watched, chromium
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from chromae import pens
 
@@ -138,3 +141,28 @@ def test_bad_input_is_one_sentence():
         pens.plot(blocks(), PALETTE[:2])
     with pytest.raises(ValueError, match=r"palette has values from 0 to 255, expected RGB in \[0, 1\]"):
         pens.plot(blocks(), 255 * (PALETTE > 0.5).float())
+
+
+def test_greys_are_called_greys():
+    """Nearest in OKLab alone, a felt pen's black would be midnight blue."""
+    assert [pens.name_of((v, v, v)) for v in (0.1, 0.54, 0.9)] == ["black", "gray", "gainsboro"]
+    assert pens.name_of((0.1, 0.1, 0.45)) == "midnightblue"
+
+
+def test_a_browser_draws_the_same_picture_from_the_file(tmp_path):
+    """Round tips, widths, order of pens and places: what `rasterise` gives is what another program makes of the SVG."""
+    generator = torch.Generator().manual_seed(0)
+    lines = 0.2 + 0.6 * torch.rand(12, 4, 2, generator=generator)
+    plot = pens.plot_strokes(lines, torch.arange(12) % 3, torch.tensor([RED, BLUE, GOLD]), 100, 100, 3.0)
+    path = pens.save(plot, tmp_path / "strokes.svg")
+    with chromium() as browser:
+        watched = Watched(browser, width=420, height=592)
+        style = "<style>body {margin: 0} svg {width: 420px; height: 592px}</style>"
+        watched.page.set_content(style + path.read_text().split("?>")[1])
+        shot = Image.open(io.BytesIO(watched.page.screenshot())).convert("RGB")
+        watched.close()
+    seen = torch.from_numpy(np.array(shot)).permute(2, 0, 1) / 255
+    ours = pens.rasterise(plot, 420)
+    assert ours.shape == seen.shape
+    assert (ours - seen).abs().mean() < 0.003
+    assert (1 - seen).abs().mean() > 0.02  # or there was nothing to see

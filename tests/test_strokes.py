@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from chromae import pens
 from chromae.models import strokes
-from chromae.models.strokes import SIGMA, SPACING, Strokes
+from chromae.models.strokes import SIGMA, Strokes
 
 PENS = torch.tensor([[0.1, 0.1, 0.1], [0.95, 0.75, 0.1], [0.15, 0.5, 0.25]])
 
@@ -22,27 +22,25 @@ def picture(count=40, height=48, width=64, seed=0, pens=PENS, **options):
 
 def alone(controls, pen_width=2.5, size=40):
     """How one curve covers a square picture; its points in pixels."""
-    points, apart, _ = strokes.chains(torch.as_tensor(controls, dtype=torch.float32)[None], SPACING)
-    weights = (apart / (math.sqrt(2 * math.pi) * SIGMA))[None]
+    points, lengths, _ = strokes.chains(torch.as_tensor(controls, dtype=torch.float32)[None])
+    weights = (lengths / (math.sqrt(2 * math.pi) * SIGMA))[None]
     return strokes.coverage(points, weights, size, size, pen_width)[0]
 
 
 @pytest.mark.parametrize("pen_width", [1.5, 2.5, 4.0])
 @pytest.mark.parametrize("end", [(35.0, 5.0), (35.0, 20.3), (20.7, 35.0)])
 def test_a_straight_stroke_covers_what_a_line_does(end, pen_width):
-    """Against Pillow's line sixteen times as large: the same area, the same pixels but for the softness of edges.
-
-    At their ends strokes are rounder than Pillow's lines.
-    """
+    """Against Pillow's line with round ends, sixteen times as large: the same area, and the same pixels nearly."""
     covered = alone([(5.0, 5.0), (5 + (end[0] - 5) / 2, 5 + (end[1] - 5) / 2), end], pen_width)
     page = Image.new("L", (640, 640))
-    ImageDraw.Draw(page).line([(80, 80), (16 * end[0], 16 * end[1])], fill=255, width=round(16 * pen_width))
+    ends = (80, 80), (16 * end[0], 16 * end[1])
+    ImageDraw.Draw(page).line(ends, fill=255, width=round(16 * pen_width))
+    for tip in ends:
+        ImageDraw.Draw(page).circle(tip, 8 * pen_width, fill=255)
     exact = torch.from_numpy(np.array(page.reduce(16))) / 255
-    assert covered.sum() == pytest.approx(exact.sum().item(), rel=0.16)
-    y, x = torch.meshgrid(torch.arange(40) + 0.5, torch.arange(40) + 0.5, indexing="ij")
-    ends = torch.minimum((x - 5) ** 2 + (y - 5) ** 2, (x - end[0]) ** 2 + (y - end[1]) ** 2) < (pen_width + 1) ** 2
-    assert (covered - exact)[~ends].abs().max() < 0.3
-    assert (covered - exact)[~ends].square().mean().sqrt() < 0.05
+    assert covered.sum() == pytest.approx(exact.sum().item(), rel=0.15)
+    assert (covered - exact).abs().max() < 0.35
+    assert (covered - exact).square().mean().sqrt() < 0.05
 
 
 def test_long_curves_do_not_fall_apart_into_beads():
@@ -75,17 +73,20 @@ def test_gradients_of_ink_and_coverage_are_true():
 @given(st.integers(0, 10_000), st.floats(0.5, 3), st.integers(2, 4))
 def test_points_lie_on_their_curves_evenly_and_close(seed, spacing, controls):
     curves = 60 * torch.rand(5, controls, 2, generator=torch.Generator().manual_seed(seed))
-    points, apart, stroke = strokes.chains(curves, spacing)
-    assert (apart <= spacing + 1e-4).all()
+    points, lengths, stroke = strokes.chains(curves, spacing, tip=0.25)
     assert stroke.unique().tolist() == list(range(5))
+    assert torch.equal(points[-10:], torch.cat([curves[:, 0], curves[:, -1]]))
+    assert (lengths[-10:] == 0.25).all()
+    points, lengths, stroke = points[:-10], lengths[:-10], stroke[:-10]
+    assert (lengths <= spacing + 1e-4).all()
     for index, each in enumerate(curves):
         dense = strokes.curve(each, torch.linspace(0, 1, 2000))
         length = dense.diff(dim=0).norm(dim=1).sum()
         mine = points[stroke == index]
         assert torch.cdist(mine, dense).min(dim=1).values.max() < 0.2
-        assert apart[stroke == index].sum() == pytest.approx(length.item(), rel=0.06)
+        assert lengths[stroke == index].sum() == pytest.approx(length.item(), rel=0.06)
         if len(mine) > 1:
-            assert mine.diff(dim=0).norm(dim=1).max() < 1.7 * spacing
+            assert mine.diff(dim=0).norm(dim=1).max() < 2 * spacing
 
 
 def test_a_curve_of_two_points_is_a_line_and_one_of_four_is_beziers():

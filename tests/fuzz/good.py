@@ -351,7 +351,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "spread": 0.2,
     },
     "models.strokes.curve": lambda tmp: {"points": rand(5, 4, 2), "t": rand(5)},
-    "models.strokes.chains": lambda tmp: {"controls": 9 * rand(5, 4, 2), "spacing": 1.5},
+    "models.strokes.chains": lambda tmp: {"controls": 9 * rand(5, 4, 2), "spacing": 1.5, "tip": 1.5},
     "models.strokes.ink": lambda tmp: {"points": 9 * rand(20, 2), "weights": rand(2, 20), "height": 8, "width": 9},
     "models.strokes.coverage": lambda tmp: {
         "points": 9 * rand(20, 2),

@@ -19,6 +19,7 @@ from chromae.arguments.precision import check_finite, check_some
 
 SIGMA = 0.8  # of a point's Gaussian, in pixels: narrow enough that crossing lines hardly add up
 SPACING = 2 * SIGMA  # of points on a stroke, at most: their sum is then even to 1.5 %
+TIP = 2 * SIGMA  # of line that is laid on either end more, in one point, which makes it round, as pens' tips are
 HOT, COLD = 1.0, 0.05  # temperatures of the choice of a pen, at the beginning and at the end
 PIECES = 8  # that a curve is cut into, to measure its length
 
@@ -72,8 +73,8 @@ class Strokes(nn.Module):
 
     def relaxed(self) -> Float[Tensor, "3 height width"]:
         """The picture that learns, in [0, 1]."""
-        points, spacing, stroke = chains(max(self.height, self.width) * self.points, SPACING)
-        weights = self.odds()[:-1, stroke] * spacing / (math.sqrt(2 * math.pi) * SIGMA)
+        points, lengths, stroke = chains(max(self.height, self.width) * self.points)
+        weights = self.odds()[:-1, stroke] * lengths / (math.sqrt(2 * math.pi) * SIGMA)
         image = torch.ones(3, self.height, self.width, device=points.device)
         covers = coverage(points, weights, self.height, self.width, self.pen_width)
         for covered, pen in zip(covers, self.pens, strict=True):
@@ -99,25 +100,28 @@ def curve(points: Float[Tensor, "*#many controls 2"], t: Float[Tensor, "*#many"]
 
 
 def chains(
-    controls: Float[Tensor, "strokes controls 2"], spacing: Positive
+    controls: Float[Tensor, "strokes controls 2"], spacing: Positive = SPACING, tip: Size = TIP
 ) -> tuple[Float[Tensor, "points 2"], Float[Tensor, " points"], Int[Tensor, " points"]]:
-    """Points along Bézier curves, at most `spacing` apart and evenly so, and of each the spacing and whose it is.
+    """Points along Bézier curves, evenly and at most `spacing` apart; of each its length and whose it is.
 
-    How many a curve has follows from its length, measured over `PIECES` straight pieces. Gradients run through the
-    points' places, not through their number or spacing.
+    How many a curve has follows from its length, measured over `PIECES` straight pieces; after all of them come the
+    beginnings of all curves, and their ends, each for `tip` of line. Gradients run through the points' places, not
+    through their number or lengths.
     """
     with torch.no_grad():
         t = torch.linspace(0, 1, PIECES + 1).to(controls)
         pieces = curve(controls[:, None], t.expand(len(controls), -1)).diff(dim=1).norm(dim=-1)
         ends = F.pad(pieces.cumsum(1), (1, 0))
         counts = (ends[:, -1] / spacing).ceil().clamp_min(1).long()
-        stroke = torch.arange(len(counts), device=counts.device).repeat_interleave(counts)
+        every = torch.arange(len(counts), device=counts.device)
+        stroke = every.repeat_interleave(counts)
         place = torch.arange(len(stroke), device=counts.device) - (counts.cumsum(0) - counts)[stroke] + 0.5
         apart = (ends[:, -1] / counts)[stroke]
         far = place * apart
         piece = (ends[stroke, 1:-1] <= far[:, None]).sum(1)
         t = (piece + (far - ends[stroke, piece]) / pieces[stroke, piece].clamp_min(1e-9)) / PIECES
-    return curve(controls[stroke], t.clamp(0, 1)), apart, stroke
+    points = torch.cat([curve(controls[stroke], t.clamp(0, 1)), controls[:, 0], controls[:, -1]])
+    return points, torch.cat([apart, apart.new_full((2 * len(counts),), tip)]), torch.cat([stroke, every, every])
 
 
 def ink(

@@ -21,6 +21,7 @@ Line = Float[np.ndarray, "_points 2"]  # x and y in mm from the page's upper lef
 Rgb = tuple[Part, Part, Part]
 WHITE = (1.0, 1.0, 1.0)
 OVERLAP = 0.1  # of a pen's width, from one hatch to the next: no paper shows between them
+GRAY = 0.02  # a colour of less chroma is a grey
 SAME = 0.05  # colours that differ by less than this ΔE are one to a pen on paper
 
 
@@ -140,9 +141,11 @@ def _check_lines(**arguments: list[Line]) -> None:
 
 
 def name_of(rgb: Rgb) -> str:
-    """The nearest of the colours that have a name in CSS."""
+    """The nearest of the colours that have a name in CSS; of a grey, the nearest grey."""
     named = torch.tensor([to_rgb(value) for value in CSS4_COLORS.values()])
-    return list(CSS4_COLORS)[int(color.delta_e(named, torch.tensor(rgb).expand_as(named)).argmin())]
+    away = color.delta_e(named, torch.tensor(rgb).expand_as(named))
+    gray = [color.rgb_to_oklab(each)[..., 1:].norm(dim=-1) < GRAY for each in (torch.tensor(rgb), named)]
+    return list(CSS4_COLORS)[int(away.where(gray[1] | ~gray[0], math.inf).argmin())]
 
 
 def statistics(plot: Plot, labels: Int[Tensor, "height width"]) -> dict[str, float]:

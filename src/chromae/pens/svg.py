@@ -54,4 +54,6 @@ def rasterise(plot: Plot, size: Count, margins: bool = True) -> Float[Tensor, "3
         for line in layer.lines:
             points = [tuple(point) for point in (line - [left, top]) * scale]
             draw.line(points, fill=to_hex(layer.color), width=width, joint="curve")
+            for end in (points[0], points[-1]):  # a pen's tip is round
+                draw.circle(end, width / 2, fill=to_hex(layer.color))
     return torch.from_numpy(np.array(page.reduce(4), dtype=np.float32) / 255).permute(2, 0, 1)
