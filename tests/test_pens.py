@@ -118,17 +118,24 @@ for number, layer in sorted(document.layers.items()):
 """
 
 
-def test_vpype_reads_layers_pens_and_page(tmp_path):
+def stroked():
+    """Twelve strokes of three pens on a postcard."""
+    lines = 0.2 + 0.6 * torch.rand(12, 9, 2, generator=torch.Generator().manual_seed(0))
+    return pens.plot_strokes(lines, torch.arange(12) % 3, PALETTE[1:], 200, 225, 2.5)
+
+
+@pytest.mark.parametrize("plot", [made(), stroked()], ids=["hatches", "strokes"])
+def test_vpype_reads_layers_pens_and_page(plot, tmp_path):
     """The real vpype, which AxiDraw's users have."""
     pytest.importorskip("vpype", reason="vpype is not there for this Python")
-    path = pens.save(made(), tmp_path / "plot.svg")
+    path = pens.save(plot, tmp_path / "plot.svg")
     run = subprocess.run([sys.executable, "-W", "ignore", "-c", VPYPE, path], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     page, *layers = run.stdout.splitlines()
-    assert page == "170 140"
+    assert page == f"{plot.page[0]:g} {plot.page[1]:g}"
     assert layers == [
-        f"{number} {layer.name} {to_hex(layer.color)} 0.5 {len(layer.lines)}"
-        for number, layer in enumerate(made().layers, 1)
+        f"{number} {layer.name} {to_hex(layer.color)} {plot.pen_width:g} {len(layer.lines)}"
+        for number, layer in enumerate(plot.layers, 1)
     ]
 
 
@@ -139,6 +146,10 @@ def test_bad_input_is_one_sentence():
         made(pen_width=0)
     with pytest.raises(ValueError, match="labels run from 0 to 3, expected 0 to 1"):
         pens.plot(blocks(), PALETTE[:2])
+    with pytest.raises(ValueError, match=r"page is 10 × 148 mm, expected more than twice the margin, 7\.5 mm"):
+        pens.plot_strokes(torch.rand(2, 9, 2), torch.tensor([0, 1]), PALETTE, 20, 20, 2.5, page=(10, 148))
+    with pytest.raises(ValueError, match="chosen runs from 0 to 4, expected 0 to 3"):
+        pens.plot_strokes(torch.rand(2, 9, 2), torch.tensor([0, 4]), PALETTE, 20, 20, 2.5)
     with pytest.raises(ValueError, match=r"palette has values from 0 to 255, expected RGB in \[0, 1\]"):
         pens.plot(blocks(), 255 * (PALETTE > 0.5).float())
 
@@ -151,9 +162,7 @@ def test_greys_are_called_greys():
 
 def test_a_browser_draws_the_same_picture_from_the_file(tmp_path):
     """Round tips, widths, order of pens and places: what `rasterise` gives is what another program makes of the SVG."""
-    generator = torch.Generator().manual_seed(0)
-    lines = 0.2 + 0.6 * torch.rand(12, 4, 2, generator=generator)
-    plot = pens.plot_strokes(lines, torch.arange(12) % 3, torch.tensor([RED, BLUE, GOLD]), 100, 100, 3.0)
+    plot = stroked()
     path = pens.save(plot, tmp_path / "strokes.svg")
     with chromium() as browser:
         watched = Watched(browser, width=420, height=592)

@@ -44,9 +44,9 @@ class VAE(nn.Module):
 def elbo_objective(
     likelihood: Likelihood, beta: Finite = 1.0, free_bits: Size = 0.0
 ) -> Callable[[VAE, Float[Tensor, "n *shape"]], dict[str, Tensor]]:
-    """Objective of a VAE with `likelihood(parameters, x)`, one of losses' negative log-likelihoods a image.
+    """Objective of a VAE with `likelihood(parameters, x)`, one of losses' negative log-likelihoods per image.
 
-    loss = reconstruction + β · KL, in nats a image (mean over the batch), with one sample of z. `beta`: Higgins et
+    loss = reconstruction + β · KL, in nats per image (mean over the batch), with one sample of z. `beta`: Higgins et
     al. 2017 (β-VAE). `free_bits`: nats a latent below which the batch's mean KL is not pushed (arXiv:1606.04934,
     eq. 15). The term "elbo" is the ELBO itself, whatever β and free bits are.
     """
