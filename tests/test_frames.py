@@ -19,7 +19,7 @@ from PIL import Image
 
 from chromae import files
 from chromae.__main__ import main
-from chromae.figures import frames, pages
+from chromae.figures import frames, pages, previews
 from chromae.models.color_autoencoder import ColorAutoencoder, color_map
 
 COUNT = 24
@@ -362,7 +362,7 @@ def test_film_is_the_same_twice(films, name, tmp_path):
 def test_a_preview_is_the_film_in_small(films, tmp_path):
     """Every second frame, at half the pace, without end, and looking like the film's."""
     film = films["odd"]
-    path = frames.preview(str(film.path), str(tmp_path / "new" / "preview.webp"), width=101)
+    path = previews.preview(str(film.path), str(tmp_path / "new" / "preview.webp"), width=101)
     with Image.open(path) as image:
         assert (image.format, image.n_frames, image.size, image.info["loop"]) == ("WEBP", COUNT // 2, (101, 76), 0)
         for number in range(image.n_frames):
@@ -377,7 +377,7 @@ def test_a_preview_is_the_film_in_small(films, tmp_path):
 
 def test_a_preview_shows_the_end_as_slowly_as_asked(films, tmp_path):
     film = films["odd"]
-    with Image.open(frames.preview(film.path, tmp_path / "end.webp", every=1, last=3, fps=3)) as image:
+    with Image.open(previews.preview(film.path, tmp_path / "end.webp", every=1, last=3, fps=3)) as image:
         assert image.n_frames == 3
         for number, wanted in enumerate(film.images[-3:]):
             image.seek(number)
@@ -394,7 +394,7 @@ def test_a_preview_of_no_film_is_one_sentence(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ValueError, match=r"film\.mp4 could not be read as a film \(.+\)$") as caught:
-        frames.preview(path, earlier)
+        previews.preview(path, earlier)
     assert "\n" not in str(caught.value)
     assert earlier.read_bytes() == b"earlier"
 
@@ -611,11 +611,11 @@ def test_a_strip_shows_four_frames_from_the_first_to_the_last(tmp_path):
     for number in range(12):
         frames.save(np.full((40, 60, 3), 20 * number, np.uint8), folder, number + 1)
     film = frames.film(folder, tmp_path / "film.mp4", fps=6)
-    with Image.open(io.BytesIO(frames.strip(film, width=240))) as image:
+    with Image.open(io.BytesIO(previews.strip(film, width=240))) as image:
         assert image.size == (240, 40)
         shades = np.asarray(image)[20, 30::60].mean(1)
     assert np.abs(shades - 20 * np.array([0, 4, 7, 11])).max() < 15
-    with Image.open(io.BytesIO(frames.strip(film, count=1, width=60))) as image:
+    with Image.open(io.BytesIO(previews.strip(film, count=1, width=60))) as image:
         assert abs(np.asarray(image).mean() - 220) < 15
     with pytest.raises(ValueError, match="could not be read as a film"):
-        frames.strip(tmp_path / "none.mp4")
+        previews.strip(tmp_path / "none.mp4")

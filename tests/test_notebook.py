@@ -1,14 +1,19 @@
 """A notebook's first line and its last."""
 
+import base64
+import io
 import json
 import os
 
+import nbclient
+import nbformat
 import pytest
 import torch
 from IPython.display import HTML
+from PIL import Image
 
 from chromae import notebook, settings
-from chromae.figures import style
+from chromae.figures import frames, style
 from chromae.records import results
 
 NUMBERS = {
@@ -93,3 +98,42 @@ def test_films_are_found_from_where_the_notebook_lies(tmp_path, monkeypatch):
     assert isinstance(one, HTML)
     assert one.data == f'<video src="{path}" width="80%"{end}<p>Seed 0</p>'
     assert two.data == 2 * f'<video src="{path}" width="49%"{end}' + "<p>twice</p>"
+
+
+WATCHED = """
+import numpy as np
+import time
+from chromae import notebook
+from chromae.figures import frames
+notebook.begin("00_watched", data="no data", device="cpu")
+folder = frames.clear("{folder}")
+"""
+FRAMES = """
+for step in range({count}):
+    frames.save(np.full((32, 48, 3), 40 * step, np.uint8), folder, step)
+    time.sleep({pause})
+"""
+
+
+@pytest.mark.parametrize("silent", ["", "1"])
+def test_frames_stand_below_their_cell_while_it_runs(silent, tmp_path, monkeypatch):
+    """One picture a cell, the last that was shown; none where progress is silenced, as while publishing."""
+    monkeypatch.setenv("TQDM_DISABLE", silent)
+    films = [FRAMES.format(count=4, pause=0.4), FRAMES.format(count=6, pause=0)]
+    cells = [WATCHED.format(folder=tmp_path / "clip"), *films]
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute(cwd=tmp_path)
+    shown = [[output for output in cell.outputs if output.output_type == "display_data"] for cell in book.cells]
+    assert [len(outputs) for outputs in shown] == [0, *([0, 0] if silent else [1, 1])]
+    if not silent:
+        first, second = (
+            Image.open(io.BytesIO(base64.b64decode(outputs[0]["data"]["image/jpeg"]))) for outputs in shown[1:]
+        )
+        assert first.size == (48, 32)
+        assert first.getpixel((9, 9))[0] == pytest.approx(120, abs=3)  # the fourth took the place of the third
+        assert second.getpixel((9, 9))[0] == pytest.approx(0, abs=3)  # the others came within a third of a second
+
+
+def test_without_jupyter_nobody_watches(by_hand):
+    notebook.begin("00_watched", data="no data")
+    assert frames.watchers == []

@@ -146,7 +146,7 @@ def _site(options: argparse.Namespace) -> None:
 
 def _readme(options: argparse.Namespace) -> None:
     from chromae import files, settings
-    from chromae.figures import frames
+    from chromae.figures import previews
     from chromae.records import results
 
     paths = [settings.ROOT / name for name in ("README.md", "RESULTS.md")]
@@ -158,7 +158,7 @@ def _readme(options: argparse.Namespace) -> None:
             part.write_text(text, encoding="utf-8")
     film, hero = (settings.ROOT / "images" / name for name in ("color_mse.mp4", "hero.webp"))
     if film.exists():  # slow enough to do no harm: three frames a second
-        frames.preview(film, hero, width=640, every=1, last=12, fps=3)
+        previews.preview(film, hero, width=640, every=1, last=12, fps=3)
 
 
 def _env(options: argparse.Namespace) -> None:

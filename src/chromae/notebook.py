@@ -1,17 +1,20 @@
 """A notebook's first line and its last, and what shows its films."""
 
+import math
 import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import numpy as np
 import torch
 from beartype.vale import Is
+from jaxtyping import UInt8
 
 from chromae import settings
 from chromae.arguments.kinds import Count, Device
-from chromae.figures import frames, style
+from chromae.figures import frames, previews, style
 from chromae.records import results
 
 
@@ -59,8 +62,10 @@ def begin(name: str, data: str, device: torch.device | Device | None = None, qua
 
     `name` is that of its file, `data` says for captions what it is about: "MNIST, 10,000 test digits". CHROMAE_PRESET
     chooses the preset. The device is that of `settings.device`, which CHROMAE_DEVICE chooses, unless one is given here.
-    Figures are kept as JPEGs of this `quality`, or as `style.use` says.
+    Figures are kept as JPEGs of this `quality`, or as `style.use` says. In Jupyter the frames of a film stand below the
+    cell that saves them, one in the place of the other, unless TQDM_DISABLE silences what shows how far a run is.
     """
+    frames.watchers[:] = [_Screen()] if _watched() else []
     preset, device = settings.preset(), settings.device() if device is None else torch.device(device)
     style.use(quality)
     data = f"{data}, preset {preset}"
@@ -75,13 +80,55 @@ def video(films: str | Path | Sequence[str | Path], text: str, width: Count = 80
     """
     from IPython.display import HTML, Image, display  # here, for a script may not have it
 
+    for screen in frames.watchers:
+        screen.clear()
     films = [Path(film) for film in ([films] if isinstance(films, str | Path) else films)]
     for film in filter(Path.exists, films):
-        display(Image(data=frames.strip(film), format="jpeg"))
+        display(Image(data=previews.strip(film), format="jpeg"))
     players = (
         f'<video src="{os.path.relpath(film)}" width="{width}%" autoplay loop muted controls></video>' for film in films
     )
     return HTML(f"{''.join(players)}<p>{text}</p>")
+
+
+class _Screen:
+    """What shows a run's frames below its cell: at most three a second, for they may flicker."""
+
+    PAUSE = 0.35  # seconds
+
+    def __init__(self) -> None:
+        self.cell, self.handle, self.shown = None, None, -math.inf
+
+    def __call__(self, frame: UInt8[np.ndarray, "height width 3"]) -> None:
+        from IPython import get_ipython
+        from IPython.display import Image, display
+
+        cell, now = get_ipython().execution_count, time.monotonic()
+        if now - self.shown < self.PAUSE:
+            return
+        picture = Image(data=previews.jpeg(frame), format="jpeg")
+        if cell == self.cell:
+            self.handle.update(picture)
+        else:
+            self.cell, self.handle = cell, display(picture, display_id=True)
+        self.shown = now
+
+    def clear(self) -> None:
+        """Leave the place to the film."""
+        from IPython.display import HTML
+
+        if self.handle is not None:
+            self.handle.update(HTML(""))
+        self.cell = self.handle = None
+
+
+def _watched() -> bool:
+    """Whether somebody may look on: in Jupyter, where nothing silences progress."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return hasattr(get_ipython(), "kernel") and os.environ.get("TQDM_DISABLE", "") in ("", "0")
 
 
 def _table(metrics: Mapping[str, Metric]) -> str:

@@ -281,8 +281,8 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "figures.frames.settle": lambda tmp: {"folder": film_frames(tmp)},
     "figures.frames.film": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
     "figures.frames.encode": lambda tmp: {"folder": film_frames(tmp), "path": tmp / "film.mp4"},
-    "figures.frames.preview": lambda tmp: {"film": file(tmp, "seen.mp4", clip), "path": tmp / "preview.webp"},
-    "figures.frames.strip": lambda tmp: {"film": file(tmp, "seen.mp4", clip), "count": 2, "width": 64},
+    "figures.previews.preview": lambda tmp: {"film": file(tmp, "seen.mp4", clip), "path": tmp / "preview.webp"},
+    "figures.previews.strip": lambda tmp: {"film": file(tmp, "seen.mp4", clip), "count": 2, "width": 64},
     "losses.reconstruction": lambda tmp: {"model": Tiny(), "batch": rand(4, 6)},
     "losses.reconstruction_and_triplet": lambda tmp: {"model": ColorAutoencoder(), "batch": rand(4, 3, 3)},
     "metrics.iwae": lambda tmp: {

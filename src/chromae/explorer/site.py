@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from chromae import settings
 from chromae.explorer import exhibits, page
-from chromae.figures import frames
+from chromae.figures import previews
 from chromae.records import results
 
 MARKER = "made-by-chromae"  # lies in a site of ours, which may be replaced
@@ -42,6 +42,8 @@ FILMS = {
     "palette_forms": ("Six colours learn to decide", "Can few colours excite a neuron?", "They can: a logit of "
                       "{09_palette_excitation metrics.annealed_strict:.1f} once every pixel has decided."),
     "pen_plot": ("A plotter draws it", "How much ink is that?", "{10_pen_plot metrics.plot_pen_down:.0f} m."),
+    "strokes": ("Strokes find their places", "Can the lines themselves learn?", "They can: "
+                "{11_strokes metrics.strokes_used:.0f} strokes say {11_strokes metrics.strict_daisy:.0f}."),
 }  # fmt: skip
 
 
@@ -157,7 +159,7 @@ def _films(made: Path) -> list[Tile]:
         if film.exists():
             _copied(film.name, made)
             poster = made / "images" / f"{name}.jpg"
-            poster.write_bytes(frames.strip(film, count=1, width=640))
+            poster.write_bytes(previews.strip(film, count=1, width=640))
             tiles.append(Tile(title, question, _filled(answer), f"images/{poster.name}", film=f"images/{film.name}"))
     return tiles
 

@@ -1,29 +1,28 @@
-"""Images → PNG frames → MP4 → a preview.
+"""Images → PNG frames → MP4.
 
 `python -m chromae film FOLDER FILM.mp4` films a folder of frames, at the rate at which it was filmed before; a film
 newer than its frames is kept.
 """
 
 import contextlib
-import io
 import os
 import re
 import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
-import imageio.v3 as iio
 import imageio_ffmpeg
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from chromae import files
-from chromae.arguments.kinds import Count, Natural, Positive
+from chromae.arguments.kinds import Natural
 
+watchers: list[Callable[[np.ndarray], None]] = []  # are shown every frame that is saved
 FPS = 24
 HOLD = 1  # second that a film stays on its last frame
 BEFORE = "-before"  # so ends the hidden name of a folder that gives way to a run's
@@ -57,7 +56,7 @@ def clear(folder: str | Path) -> Path:
 
 
 def save(image: UInt8[np.ndarray, "height width 3"], folder: str | Path, number: Natural) -> Path:
-    """Write one frame as `folder`/0001.png, to a temporary name first; returns its path.
+    """Write one frame as `folder`/0001.png, to a temporary name first, and show it to `watchers`; returns its path.
 
     Raises OSError, in one sentence, if it cannot be written (a full disk); the frames before it stay.
     """
@@ -68,9 +67,10 @@ def save(image: UInt8[np.ndarray, "height width 3"], folder: str | Path, number:
         with files.replacing(path) as part:
             Image.fromarray(np.asarray(image)).save(part, format="png", compress_level=1)
     except OSError as error:
-        raise OSError(
-            error.errno, f"frame {number} was not written ({error.strerror}); those before it stay", str(path)
-        ) from None
+        said = f"frame {number} was not written ({error.strerror}); those before it stay"
+        raise OSError(error.errno, said, str(path)) from None
+    for show in watchers:
+        show(image)
     return path
 
 
@@ -166,56 +166,6 @@ def encode(folder: str | Path, path: str | Path, fps: int = FPS) -> None:
         f"(`pip install imageio-ffmpeg` brings one), `python -m chromae film {stay} {path}` films them "
         f"({'; '.join(failed) or 'there is no ffmpeg'})"
     )
-
-
-def preview(
-    film: str | Path,
-    path: str | Path,
-    width: Count = 320,
-    every: Count = 2,
-    last: Count | None = None,
-    fps: Positive | None = None,
-) -> Path:
-    """Make an animated WebP of a film, for pages that play no films: every so many frames, scaled to this width.
-
-    Without its hold at the end; of the rest all, or the `last` so many frames. It lasts as long as they do in the film,
-    or shows `fps` frames a second, and starts again at its end. Returns its path.
-    Raises ValueError for a film that cannot be read.
-    """
-    rate, images = _moving(film, lambda length: range(length)[-(last or length) :: every])
-    shown = np.stack([_narrowed(image, width) for image in images])
-    seconds = every / rate if fps is None else 1 / fps
-    with files.replacing(path) as part:
-        iio.imwrite(part, shown, plugin="pillow", extension=".webp", duration=round(1000 * seconds), loop=0)
-    return Path(path)
-
-
-def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
-    """Frames of a film side by side, from the first to the last, or the last alone, as a JPEG of this width.
-
-    Raises ValueError for a film that cannot be read.
-    """
-    _, images = _moving(film, lambda length: set(np.linspace(length - 1, 0, count).round()))  # of one, the last
-    buffer = io.BytesIO()
-    Image.fromarray(_narrowed(np.concatenate(images, axis=1), width)).save(buffer, format="jpeg", quality=80)
-    return buffer.getvalue()
-
-
-def _moving(
-    film: str | Path, choose: Callable[[int], Collection[float]]
-) -> tuple[float, list[UInt8[np.ndarray, "height width 3"]]]:
-    """A film's frames a second, and those that `choose` numbers of so many before it holds its last."""
-    try:
-        about = iio.immeta(film)
-        numbers = choose(max(1, round(about["fps"] * (about["duration"] - HOLD))))
-        return about["fps"], [image for number, image in enumerate(iio.imiter(film)) if number in numbers]
-    except Exception as error:  # imageio has many, for files that are missing, broken or no film
-        raise ValueError(f"{film} could not be read as a film ({f'{error}'.splitlines()[0]})") from error
-
-
-def _narrowed(image: UInt8[np.ndarray, "height width 3"], width: int) -> UInt8[np.ndarray, "low narrow 3"]:
-    size = width, max(1, round(width * image.shape[0] / image.shape[1]))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.LANCZOS))
 
 
 def _beside(folder: Path, end: str = "") -> Path:
