@@ -358,6 +358,31 @@ def test_planes_through_sixteen_numbers(opened):
         assert bound(ends[0], torch.tensor([0.0, (corners[1] - corners[0]).norm()])).all()  # both lie on the map
 
 
+@pytest.mark.parametrize("latent", [6, 30])
+def test_sliders_move_what_the_map_does_not_show(opened, latent):
+    """On every plane: the finger stays where it is on the map, and a slider moves no other."""
+    images, labels = shapes()
+    found = opened(dense(latent), images, labels, fragment="#dims=1,4")
+    found.get_by_text("The other numbers").click()
+    finger = "[...document.querySelectorAll('.mapbox input')].map((it) => Number(it.value))"
+    for plane, key, end in (("pca", "Home", 0), ("dims", "End", 1), ("three", "Home", 0), ("local", "End", 1)):
+        found.get_by_label("The map's plane").select_option(plane)
+        found.wait_for_timeout(500)  # until the local plane is found
+        sliders = found.locator(".sliders input")
+        assert min(latent, 20) - 2 <= sliders.count() <= 20
+        before, z = found.evaluate(finger), [0.0] * latent
+        for n in (0, 3):
+            sliders.nth(n).focus()
+            sliders.nth(n).press(key)
+            settle(found)
+            moved, z = np.subtract(numbers(state(found)["z"]), z), numbers(state(found)["z"])
+            assert np.abs(moved).max() > 1e-3
+        np.testing.assert_allclose(found.evaluate(finger), before, atol=2e-3)
+        assert plane != "dims" or np.abs(moved)[[1, 4]].max() < 1e-3
+        values = sliders.evaluate_all("(all) => all.map((it) => [it.value, it.min, it.max].map(Number))")
+        assert all(values[n][0] == pytest.approx(values[n][1 + end], abs=1e-2) for n in (0, 3))
+
+
 def test_local_axes_are_the_strongest_of_the_jacobian(opened):
     images, labels = shapes()
     model = dense(latent=16)

@@ -35,6 +35,17 @@ export function orthonormal(first, second) {
   }
 }
 
+// What these directions have beside the plane and each other, in their order: of length 1, null where that is nothing.
+export function besidePlane({ u, v }, directions) {
+  const known = [u, v];
+  return directions.map((given) => {
+    const rest = known.reduce((left, it) => along(left, it, -innerProduct(left, it)), Array.from(given));
+    const found = innerProduct(rest, rest) > 1e-6 * innerProduct(given, given) ? unitVector(rest) : null;
+    if (found) known.push(found);
+    return found;
+  });
+}
+
 // The plane that the state asks for. `local` are two directions at a point, once they are known.
 export function planeOf(kind, space, { dims, corners, local }) {
   const zero = new Array(space.size).fill(0);

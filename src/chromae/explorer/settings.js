@@ -1,6 +1,6 @@
 // What the reader sets beside a map: background, classes, the plane, the numbers off the plane, the epoch.
 import { node, choice, checkbox } from "./dom.js";
-import { along, innerProduct, minus } from "./planes.js";
+import { along, basisVector, besidePlane, innerProduct, minus } from "./planes.js";
 import { short } from "./words.js";
 
 const PANE_WORDS = ["decoded", "nearest real", "nearest, decoded"];
@@ -15,6 +15,7 @@ export function backgroundSettings(scene, store) {
   store.on("ground", show);
   show();
   const holes = checkbox("hatch where no data is near", store, "holes");
+  holes.append(node("span", { className: "hatch" }));
   const background = choice("Background", options, store, "ground");
   return node("div", { className: "fields" }, background, dots, holes, decodes ? shownSettings(store) : null);
 }
@@ -129,37 +130,37 @@ export function planeSettings(scene, store, leading, chosen) {
   return node("div", { className: "fields" }, planes, ...Object.values(parts).flat());
 }
 
-// Sliders for what the plane leaves out: every latent beside the two shown, or the leading principal directions.
+// Sliders for what the plane leaves out: the latents beside the two shown if they are few, else what the principal
+// directions have beside the plane. None of them moves the finger on the map.
 export function restSliders(store, leading, move) {
+  const note = node("p", { className: "faint" });
   const list = node("div", { className: "sliders" });
-  const details = node("details", {}, node("summary", {}, "The other numbers"), list);
-  let made = "";
+  const details = node("details", {}, node("summary", {}, "The other numbers"), note, list);
+  let plane = null;
   let sliders = [];
   const build = (view) => {
+    if (plane === view.plane) return;
+    plane = view.plane;
     const { space } = view;
     const axes = store.get("axes");
     const latents = axes === "dims" && space.size <= 20;
-    const skipped = axes === "dims" ? store.get("dims") : axes === "pca" ? [0, 1] : [];
-    const count = latents ? space.size : space.axes.length;
-    const key = JSON.stringify([space.name, latents, skipped, count]);
-    if (key === made) return;
-    made = key;
-    const all = Array.from({ length: count }, (_, i) => i);
-    const free = latents || axes === "pca" ? all.filter((i) => !skipped.includes(i)) : all;
-    sliders = free.map((i) => {
-      const direction = latents ? space.center.map((_, k) => (k === i ? 1 : 0)) : space.axes[i];
-      const middle = latents ? innerProduct(space.center, direction) : 0;
-      const reach = 3.5 * (latents ? latentSpread(space, i) : space.spread[i]) || 1;
+    const candidates = latents ? space.center.map((_, i) => basisVector(space.size, i)) : space.axes;
+    const from = latents ? space.center.map(() => 0) : space.center;
+    note.hidden = latents || axes === "pca";
+    note.textContent = "Principal directions, each without what the map and the sliders before it have of it.";
+    sliders = besidePlane(plane, candidates).flatMap((direction, i) => {
+      if (!direction) return [];
+      const middle = latents ? space.center[i] : 0;
+      const reach = 3.5 * spreadAlong(space, direction) || 1;
       const range = node("input", { type: "range", min: middle - reach, max: middle + reach, step: "any" });
       const value = node("span", { className: "faint" });
-      const from = latents ? space.center.map(() => 0) : space.center;
       range.addEventListener("input", () => {
-        const z = leading().z;
+        const { z } = leading();
         move(along(z, direction, Number(range.value) - innerProduct(minus(z, from), direction)));
       });
       const words = latents ? `latent ${i + 1}` : `principal direction ${i + 1}`;
       const label = node("label", { className: "field wide" }, `${words} `, range, value);
-      return { range, value, direction, from, label };
+      return [{ range, value, direction, from, label }];
     });
     list.replaceChildren(...sliders.map(({ label }) => label));
   };
@@ -179,7 +180,7 @@ export function restSliders(store, leading, move) {
   };
 }
 
-// The standard deviation of one latent, from the principal directions.
-function latentSpread(space, i) {
-  return Math.sqrt(space.axes.reduce((sum, axis, k) => sum + (axis[i] * space.spread[k]) ** 2, 0));
+// The standard deviation of codes along a direction, from the principal ones.
+function spreadAlong(space, direction) {
+  return Math.hypot(...space.axes.map((axis, k) => innerProduct(axis, direction) * space.spread[k]));
 }
