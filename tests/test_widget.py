@@ -19,6 +19,7 @@ from browser import Watched, chromium
 from PIL import Image
 
 from chromae import explorer
+from chromae.explorer import still
 from chromae.models import dense
 from chromae.models.autoencoder import Autoencoder
 from chromae.models.color_autoencoder import ColorAutoencoder
@@ -66,9 +67,9 @@ def test_image_can_be_watched_and_set(widget):
     with torch.no_grad():
         expected = 255 * model().decode(torch.tensor([widget.z]))[0].movedim(0, -1).numpy()
     assert all(np.abs(image - expected).max() <= 0.5 + 1e-3 for image in [widget.image, *seen])
-    before = len(seen)
+    assert len(seen) == 1
     widget.z = [0.5, -1.0]
-    assert len(seen) == before + 1
+    assert len(seen) == 2
     with pytest.raises(ValueError, match=r"^image has the shape \(2, 2\), expected \(\d+, \d+, 1\), from 0 to 255$"):
         widget.image = [[1, 2], [3, 4]]
     assert widget.z == [0.5, -1.0]
@@ -86,6 +87,46 @@ def test_picked_follows_z_and_z_follows_picked(widget):
     assert seen == [7, 21]
     with pytest.raises(ValueError, match=r"^picked is 60, expected the number of an image, 0 to 59$"):
         widget.picked = 60
+    assert widget.picked == 21
+
+
+def test_hidden_classes_are_not_picked(widget):
+    with torch.no_grad():
+        near = (model().encode(IMAGES) - torch.tensor(widget.z)).norm(dim=1)
+    widget.hide = [0, 2]
+    assert widget.picked == near.where(LABELS == 1, torch.inf).argmin()
+    widget.hide = [0, 1, 2]
+    assert widget.picked == -1
+    widget.hide = []
+    assert widget.picked == near.argmin()
+
+
+@pytest.mark.parametrize("z", [[1.0], [0.0, float("nan")], [1.0, 2.0, 3.0]])
+def test_z_is_as_many_finite_numbers_as_the_model_has(widget, z):
+    before = widget.z
+    with pytest.raises(ValueError, match=rf"^z holds {len(z)} numbers, expected 2, all of them finite$"):
+        widget.z = z
+    assert widget.z == before
+
+
+def test_a_model_with_other_codes_can_take_over():
+    """As the page sends it: first the model, then a code that fits it."""
+    torch.manual_seed(0)
+    larger = Autoencoder(dense.encoder(SHAPE, [16], 5), dense.decoder(5, [16], SHAPE))
+    widget = explorer.explore([("two", model()), ("five", larger)], IMAGES)
+    widget.model, widget.z = 1, [0.1, 0.2, 0.3, 0.4, 0.5]
+    with torch.no_grad():
+        expected = larger.decode(torch.tensor([widget.z]))[0].movedim(0, -1)
+    assert np.abs(widget.image - 255 * expected.numpy()).max() <= 0.5 + 1e-3
+    widget.model = 0
+    assert widget.image.shape == (8, 8, 1)
+
+
+def test_three_images_of_which_two_are_one_still_have_a_plane():
+    three = torch.tensor([[1.0, 2, 3], [1, 2, 3], [1, 2, 5]])
+    origin, axes = still.plane({"size": 3}, "three", [0, 1], three)
+    assert origin.tolist() == [1, 2, 3]
+    assert axes.tolist() == [[0, 0, 1], [1, 0, 0]]
 
 
 def test_a_path_is_filmed_at_an_even_speed(widget, tmp_path):

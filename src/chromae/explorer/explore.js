@@ -40,7 +40,7 @@ export async function mount(root, scene, blob, store, signal) {
     refresh: () => refresh(),
   }));
   const leading = () => views[store.get("model")] ?? views[0];
-  const lead = (index) => store.set("z", views[index].z) ?? store.set("model", index);
+  const lead = (index) => move(index, views[index].z);
   const keep = (z) => {
     fleeting = null;
     store.set("z", z.map((value) => Number(value.toPrecision(7))));

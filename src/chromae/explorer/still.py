@@ -50,10 +50,12 @@ def plane(
     if axes == "dims" or size == 2:
         return torch.zeros(size), eye[[0, 1] if size == 2 else list(dims)]
     if axes == "three":
-        first, second = three[1] - three[0], three[2] - three[0]
-        u = first / first.norm()
-        rest = second - (second @ u) * u
-        return three[0], torch.stack([u, rest / rest.norm()])
+        found = []
+        for given in (three[1] - three[0], three[2] - three[0], *eye[:3]):  # axes, where the images are on one line
+            rest = given - sum((given @ it) * it for it in found)
+            if len(found) < 2 and rest.norm() > 1e-6 * given.norm():
+                found.append(rest / rest.norm())
+        return three[0], torch.stack(found)
     if axes == "local":
         raise ValueError("axes is 'local', which only the page knows: choose another plane first")
     return torch.tensor(space["center"]), torch.tensor(space["axes"][:2])

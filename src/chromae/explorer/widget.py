@@ -44,7 +44,7 @@ def explore(
     `z`, the code under the finger, can be read, set and observed, as can `epoch`, `path` and all else that the reader
     changes; so can `image`, what the model makes of z, from 0 to 255 with its channels last (set it to a picture, and z
     is that picture's code; None for a model without a decoder), and `picked`, the number of the nearest of the images
-    shown (set it to go there). `film` saves the path as an MP4. Where no widget can run, a picture of it stands. Raises
+    shown (set it to go there; -1 if all are hidden). `film` saves the path as an MP4. Where no widget can run, a picture of it stands. Raises
     ImportError, saying what to install, without anywidget.
     """
     made, blob = scene.make(model, data, labels, **options)
@@ -98,19 +98,28 @@ def _kinds() -> Mapping[str, type]:
             data, about = bundle if isinstance(bundle, tuple) else (bundle or {}, {})
             return data | {"image/png": base64.b64encode(self._still()).decode("ascii")}, about
 
+    class Picture(traitlets.Any):
+        """An array or None, whose change is told once: traitlets asks ==, which arrays answer pixel by pixel."""
+
+        def set(self, owner: Page, value: object) -> None:
+            found, before = self._validate(owner, value), owner._trait_values.get(self.name)
+            owner._trait_values[self.name] = found
+            if not np.array_equal(found, before):
+                owner._notify_trait(self.name, before, found)
+
     class Explorer(Page):
         """The latent space of a model, or of two, under a finger."""
 
         _esm = page.bundle("explore", "store") + GLUE
         picked = traitlets.Int(-1)
-        image = traitlets.Any()
+        image = Picture()
 
         def __init__(self, made: Mapping, blob: bytes, networks: list, shown: Tensor, likelihood: str | Sequence[str]):
             self._networks, self._images, self._known = networks, shown, {}
             self._likelihoods = [likelihood] * len(networks) if isinstance(likelihood, str) else list(likelihood)
             super().__init__(made, blob)
             self._see()
-            self.observe(lambda _: self._see(), names=["z", "model", "epoch"])
+            self.observe(lambda _: self._see(), names=["z", "model", "epoch", "hide"])
             self.observe(lambda change: self._go(change["new"]), names=["picked"])
 
         def film(self, path: str | Path, count: Count = 96, fps: Count = 24) -> Path:
@@ -122,7 +131,7 @@ def _kinds() -> Mapping[str, type]:
             if len(corners) < 2:
                 raise ValueError(f"path has {len(corners)} points, expected two or more: draw one, or set widget.path")
             origin, axes = self._plane()
-            z = torch.tensor(self.z, dtype=torch.float32)
+            z = self._code
             places = z + (corners - (z - origin) @ axes.T) @ axes  # what lies off the plane stays
             parts = torch.linspace(0, 1, 64)[:-1, None]
             fine = [a + parts * (b - a) for a, b in itertools.pairwise(places)]
@@ -136,6 +145,12 @@ def _kinds() -> Mapping[str, type]:
         def _network(self) -> nn.Module:
             epochs = self._networks[self.model]
             return epochs[min(self.epoch, len(epochs) - 1)]
+
+        @property
+        def _code(self) -> Float[Tensor, " d"]:
+            """z; until it fits a model that was just chosen, what its codes have in the middle stands for the rest."""
+            center = self.scene["models"][self.model]["center"]
+            return torch.tensor([*self.z, *center[len(self.z) :]][: len(center)], dtype=torch.float32)
 
         def _codes(self) -> Float[Tensor, "n d"]:
             """Of the images shown, by the model under the finger; found once for each."""
@@ -155,10 +170,12 @@ def _kinds() -> Mapping[str, type]:
             return still.decoded(self._network, codes, tuple(shape), self._likelihoods[self.model] or "bernoulli")
 
         def _see(self) -> None:
-            self._nearest = int((self._codes() - torch.tensor(self.z)).norm(dim=1).argmin())
+            far = (self._codes() - self._code).norm(dim=1)
+            if self.scene["labels"]:
+                far[torch.isin(torch.tensor(self.scene["labels"]), torch.tensor(self.hide))] = torch.inf
+            self._nearest = int(far.argmin()) if far.isfinite().any() else -1
             self.picked = self._nearest
-            codes = torch.tensor([self.z], dtype=torch.float32)
-            self._seen = self._decoded(codes)[0] if hasattr(self._network, "decode") else None
+            self._seen = self._decoded(self._code[None])[0] if hasattr(self._network, "decode") else None
             self.image = self._seen
 
         @traitlets.validate("image")
@@ -177,16 +194,28 @@ def _kinds() -> Mapping[str, type]:
             self.z = scene.codes_of(self._network, pixels).flatten().tolist()
             return self._seen
 
-        def _go(self, index: int) -> None:
-            if not 0 <= index < len(self._images):
+        @traitlets.validate("z")
+        def _fits(self, proposal: Mapping) -> list[float]:
+            z, size = [float(it) for it in proposal["value"]], self.scene["models"][self.model]["size"]
+            if len(z) != size or not np.isfinite(z).all():
+                raise ValueError(f"z holds {len(z)} numbers, expected {size}, all of them finite")
+            return z
+
+        @traitlets.validate("picked")
+        def _shown(self, proposal: Mapping) -> int:
+            index = proposal["value"]
+            if index != self._nearest and not 0 <= index < len(self._images):
                 raise ValueError(f"picked is {index}, expected the number of an image, 0 to {len(self._images) - 1}")
+            return index
+
+        def _go(self, index: int) -> None:
             if index != self._nearest:
                 self.z = self._codes()[index].tolist()
 
         def _still(self) -> bytes:
             origin, axes = still.plane(self.scene["models"][self.model], "pca", self.dims, self._codes()[:3])
-            codes, z = self._codes(), torch.tensor(self.z)
-            near = still.pixels(scene.floats(self._images[self.picked : self.picked + 1]).cpu())[0]
+            codes, z, picked = self._codes(), self._code, max(0, self.picked)
+            near = still.pixels(scene.floats(self._images[picked : picked + 1]).cpu())[0]
             image, what = (self.image, "decoded") if hasattr(self._network, "decode") else (near, "the nearest image")
             colors = np.array(self.scene["colors"])[self.scene["labels"]] / 255
             if self._images.ndim == 2:
