@@ -7,7 +7,7 @@ export function chart(title, { low, high, ticks, limits = [] }, label) {
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", label);
   const element = node("figure", { className: "plot" }, node("figcaption", {}, title), canvas);
-  const left = 100, right = 12, top = 16, bottom = 92;
+  const left = 100, right = 34, top = 16, bottom = 92;
 
   function show(curve) {
     const pen = canvas.getContext("2d");
