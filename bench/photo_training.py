@@ -1,12 +1,10 @@
 """Training the published autoencoder of photos: ours against the loop that most notebooks have."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
+from loaders import in_torchvision
 from side_by_side import agree, compare
 from torch.utils.data import DataLoader
-from torchvision.datasets import CIFAR10
-from torchvision.transforms import ToTensor
 
 from chromae import datasets, losses, training
 from chromae.models import photos
@@ -22,9 +20,7 @@ def photos_train() -> dict:
     """
     train, _, _ = datasets.photos()
     images = train.images[:PHOTOS]
-    dataset = CIFAR10.__new__(CIFAR10)  # torchvision's own, without its download
-    dataset.data = np.ascontiguousarray(images.permute(0, 2, 3, 1))
-    dataset.targets, dataset.transform, dataset.target_transform = train.labels[:PHOTOS].tolist(), ToTensor(), None
+    dataset = in_torchvision(images, train.labels[:PHOTOS])
     errors = {}
 
     def ours() -> None:

@@ -3,8 +3,10 @@
 import importlib
 import json
 import math
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +14,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+
+from chromae import datasets
 
 BENCH = Path(__file__).resolve().parents[1] / "bench"
 
@@ -22,7 +26,9 @@ def bench():
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TQDM_DISABLE", "1")
         patch.syspath_prepend(BENCH)
-        names = ("run", "side_by_side", "colors")
+        names = (
+            "run", "side_by_side", "colors", "animation", "ceilings", "ensembles", "loaders", "pythae_environment",
+        )  # fmt: skip
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
 
@@ -49,14 +55,18 @@ def test_compare_gives_median_and_range_of_the_ratios(bench, clock):
     calls = []
     ours = workload(clock, [99.0, 2.0, 1.0, 4.0], calls, "ours")
     theirs = workload(clock, [1.0, 6.0, 8.0, 8.0], calls, "theirs")
-    assert bench.side_by_side.compare(ours, theirs, 3) == {"ratio": 3.0, "low": 2.0, "high": 8.0, "bound": 2.0, "n": 3}
+    assert bench.side_by_side.compare(ours, theirs, 3) == {
+        "ratio": 3.0, "low": 2.0, "high": 8.0, "bound": 2.0, "n": 3, "seconds_ours": 2.0, "seconds_theirs": 8.0,
+    }  # fmt: skip
     # Warmed up once each, then in turns, each side first as often as the other.
     assert calls == ["ours", "theirs", "theirs", "ours", "ours", "theirs", "theirs", "ours"]
 
 
 def test_compare_counts_units_of_work(bench, clock):
     ours, theirs = (workload(clock, [each] * 3, [], "") for each in (10.0, 6.0))
-    assert bench.side_by_side.compare(ours, theirs, 2, ours_count=5)["ratio"] == pytest.approx(3.0)
+    measured = bench.side_by_side.compare(ours, theirs, 2, ours_count=5)
+    assert measured["ratio"] == pytest.approx(3.0)
+    assert (measured["seconds_ours"], measured["seconds_theirs"]) == (pytest.approx(2.0), pytest.approx(6.0))
 
 
 def test_cost_is_the_inverse_of_the_ratio(bench, clock):
@@ -68,6 +78,8 @@ def test_cost_is_the_inverse_of_the_ratio(bench, clock):
         "high": pytest.approx(1 / 2),
         "bound": pytest.approx(1 / 2),
         "n": 3,
+        "seconds_ours": pytest.approx(2.0),
+        "seconds_theirs": pytest.approx(8.0),
     }
 
 
@@ -77,9 +89,22 @@ def test_compare_measures_real_time(bench):
     assert 0 < measured["low"] <= measured["ratio"] <= measured["high"]
 
 
+def test_the_memory_of_a_side_is_what_it_takes_beyond_the_process(bench, monkeypatch):
+    def ours() -> None:
+        held = np.ones(60_000_000, np.uint8)
+        time.sleep(0.2)
+        del held
+
+    monkeypatch.setattr(bench.run, "PAIRS", {"pair": lambda: bench.side_by_side.compare(ours, lambda: 1 / 0, 3)})
+    assert bench.run.peak("ours", "pair") == pytest.approx(60, abs=15)
+    with pytest.raises(ZeroDivisionError):
+        bench.run.peak("theirs", "pair")
+    assert bench.side_by_side.alone is None
+
+
 def test_every_pair_says_what_it_compares(bench):
     published = json.loads((BENCH.parent / "results" / "bench.json").read_text())
-    assert set(bench.run.PAIRS) == set(published["pairs"])
+    assert set(bench.run.PAIRS) >= set(published["pairs"]), "those that were skipped are not published"
     assert all(pair.__doc__ for pair in bench.run.PAIRS.values())
 
 
@@ -118,3 +143,67 @@ def test_published_loop_learns(bench):
         errors.append(loop.evaluate())
         loop.train()
     assert errors[1] < errors[0]
+
+
+def test_ensembles_learn_what_their_members_learn_in_turn(bench, monkeypatch):
+    for name, value in {"MEMBERS": 2, "EPOCHS": 1, "COLORS": 64}.items():
+        monkeypatch.setattr(bench.ensembles, name, value)
+    assert bench.ensembles.ensemble_32_vs_in_turn()["n"] == 7
+    assert bench.ensembles.ensemble_32_cost()["n"] == 21
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_loaders_give_the_same_images(bench, monkeypatch, channels):
+    monkeypatch.setattr(bench.loaders, "WORKERS", 0)
+    images = torch.randint(256, (200, channels, 8, 8), dtype=torch.uint8)
+    data = datasets.Labelled(images, torch.zeros(200, dtype=torch.long))
+    assert bench.loaders._loaders(data, 150, rounds=1)["n"] == 1
+    image, label = bench.loaders.in_torchvision(*data)[3]
+    assert torch.equal(255 * image, images[3].float())
+    assert label == 0
+
+
+def test_films_of_both_sides_have_their_frames(bench):
+    assert bench.animation._films(2, rounds=1)["n"] == 1
+
+
+def speaks(path: Path, lines: str) -> Path:
+    """Something that runs in place of the other environment's Python."""
+    path.write_text(f"#!/bin/sh\n{lines}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no sh")
+def test_pythae_answers_from_a_process_of_its_own(bench, monkeypatch, tmp_path):
+    there, fake = (
+        bench.pythae_environment,
+        speaks(tmp_path / "python", 'echo "{}"; read line; echo "{\\"loss\\": 3.5}"'),
+    )
+    monkeypatch.setattr(there, "python", lambda folder: fake)
+    with there.trainer("mlp", 128) as train:
+        assert train() == 3.5
+    speaks(fake, "echo no module named pythae >&2; exit 1")
+    with (
+        pytest.raises(bench.side_by_side.Skipped, match="does not run here: no module named pythae"),
+        there.trainer("mlp", 128),
+    ):
+        pass
+
+
+def test_pairs_without_pythae_are_skipped_with_the_reason(bench, monkeypatch, tmp_path):
+    def fails(command, **_):
+        raise subprocess.CalledProcessError(1, command, stderr="WARNING: tried\nERROR: no matching distribution\n")
+
+    monkeypatch.setattr(bench.pythae_environment.subprocess, "run", fails)
+    with pytest.raises(bench.side_by_side.Skipped, match=r"cannot be installed in there: ERROR: no matching"):
+        bench.pythae_environment.python(tmp_path / "there")
+
+
+def test_work_counts_matrix_products_and_bytes(bench):
+    a, b = torch.rand(8, 16), torch.rand(16, 4, requires_grad=True)
+    forward = bench.ceilings.work(lambda: a @ b)
+    assert forward == (2 * 8 * 16 * 4, 4 * (8 * 16 + 16 * 4 + 8 * 4))
+    assert bench.ceilings.work(lambda: (a @ b).sum().backward()).flops == 2 * forward.flops
+    assert bench.ceilings.work(lambda: a.T).bytes == 0
+    assert bench.ceilings.matrix_product(torch.device("cpu"), torch.float32, 32) > 0
