@@ -19,7 +19,7 @@ FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
 FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
 
-.PHONY: all help animations notebooks data shapes site verify test test-oldest nightly compare bench clean
+.PHONY: all help animations notebooks data shapes site verify test test-oldest nightly compare bench gpu-check clean
 .DELETE_ON_ERROR:
 .SILENT:
 all: animations
@@ -65,12 +65,16 @@ verify: $(READY)  ## do numbers come out again? NOTEBOOK=08 runs a notebook, REC
 	TQDM_DISABLE=1 $(RUN) -m chromae verify $(if $(NOTEBOOK),--notebook "$(NOTEBOOK)") \
 		$(if $(RECORDS),--records "$(RECORDS)") $(if $(SEED),--seed "$(SEED)") $(if $(MINUTES),--minutes "$(MINUTES)")
 
-bench: $(READY)  ## measure speed ratios side by side, into results/bench.json, and the explorer's in explorer.json
+bench: $(READY)  ## measure speed and memory side by side, growth, and the explorer, into results/
 	$(RUN) bench/run.py
+	$(RUN) bench/growth.py
 	$(RUN) bench/explorer_pages.py
 
+gpu-check: $(READY)  ## ten minutes on a GPU: does it compute what the CPU does, how fast, how near to its limits
+	$(RUN) bench/gpu_check.py
+
 clean:  ## remove copies, results and figures in build/, frames, the gallery and caches; films, data and your own records stay
-	rm -rf build/*.ipynb build/failed build/faults build/images build/results build/verify images/frames site .pytest_cache .ruff_cache .hypothesis
+	rm -rf build/*.ipynb build/failed build/faults build/images build/pythae build/results build/verify images/frames site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml

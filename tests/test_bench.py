@@ -28,6 +28,7 @@ def bench():
         patch.syspath_prepend(BENCH)
         names = (
             "run", "side_by_side", "colors", "animation", "ceilings", "ensembles", "loaders", "pythae_environment",
+            "gpu_check", "growth",
         )  # fmt: skip
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
@@ -207,3 +208,61 @@ def test_work_counts_matrix_products_and_bytes(bench):
     assert bench.ceilings.work(lambda: (a @ b).sum().backward()).flops == 2 * forward.flops
     assert bench.ceilings.work(lambda: a.T).bytes == 0
     assert bench.ceilings.matrix_product(torch.device("cpu"), torch.float32, 32) > 0
+
+
+@pytest.fixture
+def two_cases(bench, monkeypatch):
+    monkeypatch.setenv("CHROMAE_PRESET", "fast")
+    cases = {name: bench.gpu_check.CASES[name]._replace(batch=4) for name in ("colors", "photos")}
+    monkeypatch.setattr(bench.gpu_check, "CASES", cases)
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py", "--device", "cpu"])
+
+
+def test_gpu_check_measures_every_case(bench, two_cases, capsys):
+    bench.gpu_check.main()
+    path = Path(capsys.readouterr().out.splitlines()[-1].removeprefix("wrote "))
+    assert not path.is_relative_to(BENCH.parent)
+    record = json.loads(path.read_text())
+    assert (record["notebook"], record["preset"]) == ("gpu", "fast")
+    found = {name: one["value"] for name, one in record["metrics"].items()}
+    assert {"copy_gb_per_second", "matmul_gflops_float32"} <= set(found)
+    for case in ("colors", "photos"):
+        assert found[f"gradient_error_{case}"] == found[f"loss_error_{case}"] == 0  # the CPU against itself
+        assert min(found[f"{kind}_{case}"] for kind in ("images_per_second", "matmul_share", "bandwidth_share")) > 0
+
+
+def test_gpu_check_says_where_a_gpu_differs(bench, two_cases, monkeypatch):
+    errors = {"gradient_error_colors": float("nan"), "loss_error_colors": 0.009, "loss_error_photos": 0.011}
+    metrics = {name: {"value": value} for name, value in errors.items()}
+    monkeypatch.setattr(bench.gpu_check, "check", lambda *_: metrics)
+    with pytest.raises(SystemExit, match=r"what the CPU does: see gradient_error_colors, loss_error_photos$"):
+        bench.gpu_check.main()
+
+
+def test_gpu_check_needs_a_gpu(bench, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["gpu_check.py"])
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    with pytest.raises(SystemExit, match=r"^PyTorch sees no GPU on this machine: gpu-check needs one$"):
+        bench.gpu_check.main()
+
+
+@pytest.mark.parametrize("name", ["digits_conv", "digits_dense", "photos", "shapes"])
+def test_gpu_check_trains_its_cases(bench, name):
+    case = bench.gpu_check.CASES[name]._replace(batch=2)
+    assert bench.gpu_check.parity(case, torch.device("cpu"), 1) == (0, 0)
+    assert bench.gpu_check.rate(case, torch.device("cpu"), bench.gpu_check.Size(1, 1, 1, 1, 1)) > 0
+
+
+def test_growth_is_measured_drawn_and_written(bench, tmp_path):
+    took, mb = bench.growth.point("members", 2, rounds=1)
+    assert took > 0
+    assert mb > 0
+    bench.growth.digits(images=8, batch=4, width=4)()
+    found = {"images": {"at": [1, 10, 100, 1000], "seconds": [1.0, 1.0, 10.0, 100.0], "mb": [5.0, 5.0, 5.0, 5.0]}}
+    path = bench.growth.publish(found, 1.0, tmp_path, tmp_path / "growth.png")
+    metrics = json.loads(path.read_text())["metrics"]
+    assert metrics["images_slope_seconds"]["value"] == pytest.approx(1)
+    assert metrics["images_slope_mb"]["value"] == pytest.approx(0)
+    assert metrics["images_100_seconds"]["value"] == 10
+    assert Image.open(tmp_path / "growth.png").size[0] > 100
+    assert set(bench.growth.AXES) == set(bench.growth.LABELS)
