@@ -4,6 +4,7 @@ import json
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pytest
 import torch
 from axe_playwright_python.sync_playwright import Axe
@@ -11,7 +12,7 @@ from browser import Watched, chromium
 
 from chromae import settings
 from chromae.__main__ import main
-from chromae.explorer import exhibits, page, site
+from chromae.explorer import exhibits, page, posters, site
 
 pytestmark = pytest.mark.skipif(not (settings.ROOT / "notebooks").is_dir(), reason="this is no clone")
 SVG = (
@@ -82,7 +83,7 @@ def test_it_is_small_and_has_no_scripts_in_what_is_only_read(gallery):
 def test_every_tile_has_a_question_and_an_answer_with_a_number(gallery):
     text = (gallery / "index.html").read_text(encoding="utf-8")
     tiles = text.split('<article class="tile">')[1:]
-    assert len(tiles) == 3 + 10 + len(site.FILMS)
+    assert len(tiles) == 3 + len(list((settings.ROOT / "notebooks").glob("*.ipynb"))) + len(site.FILMS)
     for tile in tiles:
         question, answer = (part.split("</p>")[0] for part in tile.split("<p>")[1:3])
         assert question.endswith("?"), question
@@ -160,6 +161,21 @@ def test_what_is_not_there_is_left_out_and_said(tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(site, part, lambda made: [])
     site.build(tmp_path / "site")
     assert capsys.readouterr().out == "lab.html is left out: no data today\n"
+
+
+@pytest.mark.parametrize("name", ["lab", "colors", "shapes", "pens"])
+def test_an_explorer_has_a_poster_of_its_own(name):
+    """One that fills its tile, drawn from what the explorer shows and from no figure."""
+    drawn = getattr(posters, name)()
+    assert drawn.shape == (360, 640, 3)
+    assert drawn.dtype == np.uint8
+    assert all(len(np.unique(part.reshape(-1, 3), axis=0)) > 4 for part in np.array_split(drawn, 4, axis=1))
+
+
+def test_tiles_stand_row_by_row():
+    tiles = np.arange(4, dtype=np.uint8).reshape(4, 1, 1, 1)
+    assert posters.tiled(tiles, 2)[..., 0].tolist() == [[0, 1], [2, 3]]
+    assert posters.tiled(tiles, 2).shape == (2, 2, 3)
 
 
 def test_every_explorer_leads_back_and_to_its_notebook(gallery):

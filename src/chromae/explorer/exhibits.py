@@ -11,7 +11,7 @@ from torch import Generator
 
 from chromae import datasets, settings
 from chromae.datasets import sprites
-from chromae.explorer import lab, page
+from chromae.explorer import lab, page, posters
 from chromae.explorer.one_file import save_html
 from chromae.records import weights
 
@@ -21,14 +21,14 @@ OURS = "Network: trained by this project's notebooks, MIT licence."
 
 
 class Exhibit(NamedTuple):
-    """A page: its file, its title, what it asks, what one finds, its notebook and picture, and what writes it."""
+    """A page: its file, title, question and answer, its notebook, what draws its poster, and what writes it."""
 
     file: str
     title: str
     question: str
     answer: str
     notebook: str
-    poster: str  # of images/
+    poster: Callable[[], posters.Picture]
     write: Callable[[str | Path], Path]
 
 
@@ -113,35 +113,35 @@ EXHIBITS = (
         "lab.html", "The colour lab", "What does one misplaced line do to a network that learns?",
         "Flip the switch and it flickers: {01_color_autoencoder metrics.frame_change_as_published:.1f} of "
         "255 from epoch to epoch, where it should be {01_color_autoencoder metrics.frame_change_fixed:.2f}.",
-        "01_color_autoencoder", "01_color_autoencoder.png", lab.save_lab,
+        "01_color_autoencoder", posters.lab, lab.save_lab,
     ),
     Exhibit(
         "colors.html", "Colours, epoch by epoch", "How do 17 numbers find out what colour is?",
         "Slide through all epochs: after 120 the error is "
         "{01_color_autoencoder metrics.mse_fixed_at_published_length:.4f}, the best linear code's 0.0278.",
-        "01_color_autoencoder", "01_color_autoencoder_plane.png", colors,
+        "01_color_autoencoder", posters.colors, colors,
     ),
     Exhibit(
         "digits.html", "Digits: autoencoder and VAE", "What lies between two digits, and where is nobody at home?",
         "Two numbers tell {03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of the digits apart; see "
         "what either decodes where no digit is.",
-        "04_digits_vae", "04_digits_vae.png", digits,
+        "04_digits_vae", posters.digits, digits,
     ),
     Exhibit(
         "shapes.html", "Shapes, sorted by colour and by form", "What does an embedding keep of a shape?",
         "What its views keep: form, found in {08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of "
         "nearest neighbours once colours change between views.",
-        "08_shapes_contrastive", "08_shapes_contrastive.png", shapes,
+        "08_shapes_contrastive", posters.shapes, shapes,
     ),
     Exhibit(
         "photos.html", "Photos through 64 numbers", "What do 64 numbers hold of a photo?",
         "Light, colour and arrangement: MSE {05_photos_autoencoder metrics.best_64_test_mse:.5f}, where the "
         "best linear code has {05_photos_autoencoder metrics.pca_64_test_mse:.5f}.",
-        "05_photos_autoencoder", "05_photos_autoencoder.png", photos,
+        "05_photos_autoencoder", posters.photos, photos,
     ),
     Exhibit(
         "pens.html", "Pens on and off", "Does a picture for pens need all of them?",
         "Look for yourself, pen by pen: {10_pen_plot metrics.plot_pen_down:.1f} m of ink in all.",
-        "10_pen_plot", "10_pen_plot.png", pens,
+        "10_pen_plot", posters.pens, pens,
     ),
 )  # fmt: skip

@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+import imageio.v3 as iio
+
 from chromae import settings
 from chromae.explorer import exhibits, page
 from chromae.figures import previews
@@ -41,9 +43,10 @@ FILMS = {
                        "{08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of neighbours share it."),
     "palette_forms": ("Six colours learn to decide", "Can few colours excite a neuron?", "They can: a logit of "
                       "{09_palette_excitation metrics.annealed_strict:.1f} once every pixel has decided."),
-    "pen_plot": ("A plotter draws it", "How much ink is that?", "{10_pen_plot metrics.plot_pen_down:.0f} m."),
+    "pen_plot": ("A plotter draws it", "How much ink is that?", "{10_pen_plot metrics.plot_pen_down:.1f} m."),
     "strokes": ("Strokes find their places", "Can the lines themselves learn?", "They can: "
-                "{11_strokes metrics.strokes_used:.0f} strokes say {11_strokes metrics.strict_daisy:.0f}."),
+                "{11_strokes metrics.strokes_used:.0f} of them lift a neuron's logit to "
+                "{11_strokes metrics.strict_daisy:.1f}."),
 }  # fmt: skip
 
 
@@ -104,15 +107,16 @@ def _filled(text: str) -> str:
 def _explorers(made: Path) -> list[Tile]:
     tiles = []
     for one in exhibits.EXHIBITS:
+        poster = made / "images" / f"{Path(one.file).stem}.png"
         try:
+            iio.imwrite(poster, one.poster())
             one.write(made / "explorers" / one.file)
         except (ValueError, ConnectionError, FileNotFoundError) as error:
             print(f"{one.file} is left out: {error}")
             continue
         _linked(made / "explorers" / one.file, one.notebook)
-        poster = f"images/{one.poster}"
-        _copied(one.poster, made)
-        tiles.append(Tile(one.title, one.question, _filled(one.answer), poster, f"explorers/{one.file}"))
+        answer, link = _filled(one.answer), f"explorers/{one.file}"
+        tiles.append(Tile(one.title, one.question, answer, f"images/{poster.name}", link))
     return tiles
 
 
