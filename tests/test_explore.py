@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from chromae import datasets
-from chromae.explorer import page, save_html, scene
+from chromae.explorer import page, save_html, scene, still
 from chromae.models.autoencoder import Autoencoder
 from chromae.models.color_autoencoder import ColorAutoencoder, epochs
 from chromae.models.embedder import Embedder
@@ -383,6 +383,33 @@ def test_sliders_move_what_the_map_does_not_show(opened, latent):
         assert all(values[n][0] == pytest.approx(values[n][1 + end], abs=1e-2) for n in (0, 3))
 
 
+def test_three_dots_are_picked_for_a_plane(opened):
+    """Whatever lies near the finger on the map, though its code lies far off the plane; the plane goes through it."""
+    images, labels = shapes()
+    model = dense(latent=16)
+    found = opened(model, images, labels)
+    with torch.no_grad():
+        codes = model.encode(images)
+    found.get_by_label("The map's plane").select_option("three")
+    settle(found)
+    origin, axes = still.plane({"size": 16}, "three", [0, 1], codes[[0, 149, 299]])
+    places = (codes - origin) @ axes.T
+    inputs = found.locator(".mapbox input").all()
+    low, high = (torch.tensor([float(it.get_attribute(end)) for it in inputs]) for end in ("min", "max"))
+    alone = torch.cdist(places, places).fill_diagonal_(torch.inf).min(1).values
+    inside = ((places > low + 0.1 * (high - low)) & (places < high - 0.1 * (high - low))).all(1)
+    wanted = (alone * inside).argmax().item()
+    x, y = ((places[wanted] - low) / (high - low)).tolist()
+    click(found, x, 1 - y)
+    assert wanted not in (0, 149, 299)
+    found.get_by_role("button", name="nearest dot as the second").click()
+    assert state(found)["three"] == f"0,{wanted},299"
+    z = torch.tensor(numbers(state(found)["z"]))
+    origin, axes = still.plane({"size": 16}, "three", [0, 1], codes[[0, wanted, 299]])
+    rest = z - origin - (z - origin) @ axes.T @ axes
+    assert rest.norm() < 0.01 * codes.std()
+
+
 def test_local_axes_are_the_strongest_of_the_jacobian(opened):
     images, labels = shapes()
     model = dense(latent=16)
@@ -491,6 +518,30 @@ def test_a_file_is_encoded_and_one_that_is_no_image_is_named(opened, tmp_path):
     found.get_by_label("image file").set_input_files(tmp_path / "notes.txt")
     settle(found)
     assert "notes.txt is no image that this browser reads." in found.locator(".yours").inner_text()
+
+
+def test_a_file_may_be_dropped_anywhere(opened, tmp_path):
+    """Beside the field, too, where a browser would leave the page to show the file."""
+    from PIL import Image
+
+    images, labels = shapes()
+    model = dense()
+    found = opened(model, images, labels)
+    pixels = (images[5].permute(1, 2, 0) * 255).round().to(torch.uint8)
+    Image.fromarray(pixels.numpy()).save(tmp_path / "mine.png")
+    drop = """(map, bytes) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([Uint8Array.from(bytes)], "mine.png", { type: "image/png" }));
+      return ["dragover", "drop"].map((kind) =>
+        map.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true })));
+    }"""
+    went_on = found.locator(".map").evaluate(drop, list((tmp_path / "mine.png").read_bytes()))
+    assert went_on == [False, False]
+    settle(found)
+    with torch.no_grad():
+        code, spread = model.encode(pixels.permute(2, 0, 1)[None] / 255)[0], model.encode(images).std(0)
+    assert ((torch.tensor(numbers(state(found)["z"])) - code).abs() < 0.01 * spread).all()
+    assert "mine.png, 12 × 12 pixels, is shown at 12 × 12." in found.locator(".yours").inner_text()
 
 
 def test_an_embedder_answers_with_its_nearest_image(opened):

@@ -101,7 +101,7 @@ export async function mount(root, scene, blob, store, signal) {
     node("div", { className: "under" }, ...[
       epochSlider(scene, store), backgroundSettings(scene, store), planeSettings(scene, store, leading, ontoPlane),
       sliders.element, node("div", { className: "pair" }, decodes ? path.element : null,
-        encodes ? drawingPad(scene.shape, sketch, signal) : null),
+        encodes ? drawingPad(scene.shape, sketch, root, signal) : null),
     ].filter(Boolean)),
     foot(scene, views),
   );

@@ -5,7 +5,8 @@ import { planar } from "./space.js";
 const PAD = 280; // pixels a side
 
 // `done({ values, image })` gets values in [0, 1], channels first, and the same as ImageData; `done(null)` on clearing.
-export function drawingPad(shape, done, signal) {
+// A file may be dropped anywhere on `root`, for beside it a browser would leave the page to show the file.
+export function drawingPad(shape, done, root, signal) {
   const words = node("p", { className: "faint", role: "status" });
   const pad = shape[0] === 1 && shape[2] <= 64 ? sketch(() => give(pad.canvas, shape[2] === 28)) : null;
   const file = node("input", { type: "file", accept: "image/*" });
@@ -37,11 +38,11 @@ export function drawingPad(shape, done, signal) {
   const element = node("section", { className: "yours" },
     node("h2", {}, pad ? "Draw your own" : "Your own"), pad ? pad.canvas : null,
     node("label", { className: "field" }, pad ? "or choose or drop an image file " : "choose or drop an image file ", file), clear, words);
-  element.addEventListener("dragover", (event) => event.preventDefault());
-  element.addEventListener("drop", (event) => {
+  root.addEventListener("dragover", (event) => event.preventDefault(), { signal });
+  root.addEventListener("drop", (event) => {
     event.preventDefault();
     if (event.dataTransfer.files.length) read(event.dataTransfer.files[0]);
-  });
+  }, { signal });
   signal?.addEventListener("abort", () => done(null));
   return element;
 }

@@ -107,12 +107,12 @@ export function planeSettings(scene, store, leading, chosen) {
   });
   const corners = ["first", "second", "third"].map((words, k) => {
     const take = () => {
-      const { index } = leading().near;
+      const index = leading().dot;
       if (index < 0) return;
       store.set("three", store.get("three").map((it, i) => (i === k ? index : it)));
       chosen();
     };
-    return node("button", { type: "button", onclick: take }, `nearest real image as the ${words}`);
+    return node("button", { type: "button", onclick: take }, `nearest dot as the ${words}`);
   });
   const here = node("button", { type: "button", onclick: chosen }, "find them again here");
   const parts = { dims: dims.map(({ label }) => label), three: corners, local: [here], pca: [] };

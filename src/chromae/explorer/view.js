@@ -144,6 +144,10 @@ export function modelView(space, shared, act) {
     get box() { return seen.box; },
     get z() { return seen.z; },
     get near() { return seen.near; },
+    // Of the dots on the map, the nearest to the finger, however far its code may lie off the plane.
+    get dot() {
+      return nearestPoint(...project(seen.plane, seen.z), seen.points, new Uint8Array(scene.count), shared.shown()).index;
+    },
     onPlane: () => lift(seen.plane, seen.plane.origin, project(seen.plane, seen.z)),
     get epoch() { return seen.epoch; },
     get place() { return project(seen.plane, seen.z); },
