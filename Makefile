@@ -17,7 +17,8 @@ FILMS_07 := images/shapes_walk.mp4
 FILMS_08 := images/shapes_by_color.mp4 images/shapes_by_form.mp4
 FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
-FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10)
+FILMS_11 := images/strokes.mp4
+FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10) $(FILMS_11)
 
 .PHONY: all help animations notebooks data shapes site verify test test-oldest nightly compare bench gpu-check clean
 .DELETE_ON_ERROR:
@@ -102,6 +103,7 @@ $(FILMS_07): build/07_shapes_autoencoder.ipynb
 $(FILMS_08): build/08_shapes_contrastive.ipynb
 $(FILMS_09): build/09_palette_excitation.ipynb
 $(FILMS_10): build/10_pen_plot.ipynb
+$(FILMS_11): build/11_strokes.ipynb
 
 $(FILMS):
 	$(RUN) -m chromae film images/frames/$(basename $(<F))/$(basename $(@F)) $@

@@ -24,6 +24,7 @@ RUNS = {
     "08_shapes_contrastive": ["shapes_by_color", "shapes_by_form"],
     "09_palette_excitation": ["palette_forms"],
     "10_pen_plot": ["pen_plot"],
+    "11_strokes": ["strokes"],
 }
 FRAMES = {f"images/{film}.mp4": f"images/frames/{run}/{film}" for run, films in RUNS.items() for film in films}
 FILMS = tuple(FRAMES)

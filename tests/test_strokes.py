@@ -131,7 +131,7 @@ def test_light_pens_come_first_and_dark_ones_cover_them():
 
 def test_relaxed_at_its_end_is_what_pens_draw():
     """Chosen pens, crossings and all: the plot of the strokes, drawn again in pixels, is nearly the same picture."""
-    image = picture(count=60, height=80, width=80)
+    image = picture(count=90, height=80, width=80)
     image.progress.fill_(1)
     with torch.no_grad():
         image.choices.mul_(20)
@@ -141,7 +141,7 @@ def test_relaxed_at_its_end_is_what_pens_draw():
     strict = pens.rasterise(pens.plot_strokes(lines, chosen, image.pens, 80, 80, 2.5), 80, margins=False)
     assert (relaxed - strict).square().mean().sqrt() < 0.08
     blank = (relaxed - 1).square().mean().sqrt()
-    assert blank > 0.25  # or it would be no wonder
+    assert blank > 0.2  # or it would be no wonder
 
 
 def test_odds_cool_down_until_every_stroke_has_one_pen_or_none():

