@@ -189,6 +189,14 @@ def test_the_cube_turns_by_keys_and_by_drag(opened):
     lab.wait_for_function("() => location.hash.includes('turn=0.2208')")
 
 
+def test_epochs_are_numbered_in_round_steps(browser):
+    opened = browser.new_page()
+    opened.set_content(f"<script>{page.bundle('chart')}</script>")
+    steps = opened.evaluate("[20, 21, 120, 240, 751, 10000].map(roundStep)")
+    opened.close()
+    assert steps == [5, 10, 50, 100, 200, 5000]
+
+
 def test_it_fits_a_narrow_screen_and_is_accessible(opened):
     lab = opened(width=320, height=800)
     assert lab.evaluate("document.documentElement.scrollWidth") == 320

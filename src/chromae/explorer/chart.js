@@ -28,7 +28,7 @@ export function chart(title, { low, high, ticks, limits = [] }, label) {
     pen.textAlign = "right";
     for (const tick of ticks) pen.fillText(String(tick), left - 8, y(tick) + 11);
     pen.textAlign = "center";
-    for (let n = 0, step = Math.ceil(epochs / 30) * 10; n <= epochs; n += step) pen.fillText(String(n), x(n), height - bottom + 38);
+    for (let n = 0, step = roundStep(epochs); n <= epochs; n += step) pen.fillText(String(n), x(n), height - bottom + 38);
     pen.fillText("epoch", (left + width - right) / 2, height - 10);
     pen.textAlign = "right";
     pen.strokeStyle = color("--ink");
@@ -45,6 +45,12 @@ export function chart(title, { low, high, ticks, limits = [] }, label) {
     }
   }
   return { element, show };
+}
+
+// 1, 2 or 5 of a power of ten, so that at most four such steps fit.
+function roundStep(length) {
+  const power = 10 ** Math.floor(Math.log10(length / 4));
+  return [1, 2, 5, 10].map((times) => times * power).find((step) => length / step <= 4);
 }
 
 function stroke(pen, [from, to]) {
