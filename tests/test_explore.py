@@ -422,6 +422,12 @@ def test_local_axes_are_the_strongest_of_the_jacobian(opened):
     jacobian = torch.autograd.functional.jacobian(lambda z: model.decode(z[None])[0].flatten(), at)
     axes = torch.linalg.svd(jacobian, full_matrices=False).Vh[:2]
     assert (moved - moved @ axes.T @ axes).norm() < 0.02 * moved.norm()
+    known = still.strongest(lambda z: model.decode(z[None])[0], at)  # in Python they point where they do on the map
+    for key, axis in (("ArrowRight", known[0]), ("ArrowUp", known[1])):
+        before = torch.tensor(numbers(state(found)["z"]))
+        found.locator(".mapbox input:not([aria-hidden])").press(key)
+        moved = torch.tensor(numbers(state(found)["z"])) - before
+        assert moved @ axis > 0.98 * moved.norm()
 
 
 def test_a_path_is_even_in_the_picture(chromium):

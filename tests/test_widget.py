@@ -122,6 +122,20 @@ def test_a_model_with_other_codes_can_take_over():
     assert widget.image.shape == (8, 8, 1)
 
 
+def test_the_model_stays_as_it_was():
+    """A model in training stays so, and codes are those of the page: in eval mode."""
+    torch.manual_seed(0)
+    encoder = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 2), torch.nn.BatchNorm1d(2))
+    one = Autoencoder(encoder, dense.decoder(2, [16], SHAPE)).train()
+    before = {key: it.clone() for key, it in one.state_dict().items()}
+    widget = explorer.explore(one, IMAGES)
+    widget.picked = 9
+    assert one.training
+    assert all(torch.equal(it, before[key]) for key, it in one.state_dict().items())
+    with torch.no_grad():
+        assert widget.z == pytest.approx(one.eval().encode(IMAGES)[9].tolist())
+
+
 def test_three_images_of_which_two_are_one_still_have_a_plane():
     three = torch.tensor([[1.0, 2, 3], [1, 2, 3], [1, 2, 5]])
     origin, axes = still.plane({"size": 3}, "three", [0, 1], three)
@@ -138,6 +152,14 @@ def test_a_path_is_filmed_at_an_even_speed(widget, tmp_path):
     assert shown.shape[1:] == (320, 320, 3)
     steps = np.sqrt(np.square(np.diff(shown, axis=0)).mean((1, 2, 3)))
     assert steps.max() < 3 * steps.min() + 1
+
+
+def test_a_path_on_the_local_plane_is_filmed(tmp_path):
+    torch.manual_seed(0)
+    larger = Autoencoder(dense.encoder(SHAPE, [16], 5), dense.decoder(5, [16], SHAPE))
+    widget = explorer.explore(larger, IMAGES, state={"axes": "local", "at": [0.1] * 5, "path": [-4.0, 0.0, 4.0, 0.0]})
+    shown = iio.imread(widget.film(tmp_path / "walk.mp4", count=8))[:8].astype(float)
+    assert np.abs(shown[0] - shown[-1]).max() > 10
 
 
 def test_two_models_epochs_and_colours():

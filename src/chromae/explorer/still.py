@@ -1,7 +1,7 @@
 """What an explorer shows, in Python: codes decoded, places on its map, paths at an even speed, and a picture of it."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -26,11 +26,18 @@ def decoded(
 
     `shape` is that of a code as the network has it.
     """
+    return pixels(means(network, codes, shape, likelihood))
+
+
+def means(
+    network: nn.Module, codes: Float[Tensor, "n d"], shape: Sequence[int], likelihood: Likelihood = "bernoulli"
+) -> Float[Tensor, "n *shape"]:
+    """The same as numbers, from 0 to 1 or about."""
     device = next((it.device for it in network.parameters()), codes.device)
     found = network.eval().decode(codes.view(len(codes), *shape).to(device)).float().cpu()
     if isinstance(network, VAE) and likelihood != "gaussian":
         found = torch.sigmoid(found) if likelihood == "bernoulli" else losses.continuous_bernoulli_mean(found)
-    return pixels(found)
+    return found
 
 
 def pixels(images: Float[Tensor, "n *shape"]) -> UInt8[np.ndarray, "n height width channels"]:
@@ -42,10 +49,7 @@ def pixels(images: Float[Tensor, "n *shape"]) -> UInt8[np.ndarray, "n height wid
 def plane(
     space: Mapping[str, object], axes: str, dims: Sequence[int], three: Float[Tensor, "3 d"]
 ) -> tuple[Float[Tensor, " d"], Float[Tensor, "2 d"]]:
-    """The map's plane through a latent space: its origin, and two directions of length 1 at right angles.
-
-    Raises ValueError for the plane of what changes most at a point, which only the page knows.
-    """
+    """The map's plane through a latent space: its origin, and two directions of length 1 at right angles."""
     size, eye = space["size"], torch.eye(space["size"])
     if axes == "dims" or size == 2:
         return torch.zeros(size), eye[[0, 1] if size == 2 else list(dims)]
@@ -56,9 +60,15 @@ def plane(
             if len(found) < 2 and rest.norm() > 1e-6 * given.norm():
                 found.append(rest / rest.norm())
         return three[0], torch.stack(found)
-    if axes == "local":
-        raise ValueError("axes is 'local', which only the page knows: choose another plane first")
     return torch.tensor(space["center"]), torch.tensor(space["axes"][:2])
+
+
+def strongest(decode: Callable[[Tensor], Tensor], z: Float[Tensor, " d"]) -> Float[Tensor, "2 d"]:
+    """The two directions in which what `decode` makes of z changes most, each pointing where directions.js has it."""
+    jacobian = torch.autograd.functional.jacobian(decode, z).flatten(0, -2)
+    found = torch.linalg.svd(jacobian, full_matrices=False).Vh[:2]
+    starts = torch.eye(len(z))[:2] + 0.1 * torch.cos(1 + torch.arange(len(z)))
+    return found * (found * starts).sum(1, keepdim=True).sign()
 
 
 def even(pictures: UInt8[np.ndarray, "n *shape"], count: Count) -> list[int]:

@@ -1,9 +1,10 @@
 """The explorer and the colour lab in a notebook: what the reader does there can be read, set and watched in Python."""
 
 import base64
+import copy
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -65,9 +66,10 @@ def color_lab(**settings: str) -> object:
 
 
 def _networks(model: nn.Module | Sequence, epochs: Sequence[nn.Module] | None) -> list[list[nn.Module]]:
-    """The networks of every epoch, for each of the models."""
+    """The networks of every epoch, for each of the models, as the page has them: as they are now, in eval mode."""
     given = [epochs or model] if isinstance(model, nn.Module) else [one for _, one in model]
-    return [list(one) if isinstance(one, nn.ModuleList | Sequence) else [one] for one in given]
+    each = [list(one) if isinstance(one, nn.ModuleList | Sequence) else [one] for one in given]
+    return [[copy.deepcopy(network).eval() for network in networks] for networks in each]
 
 
 @functools.cache
@@ -161,13 +163,19 @@ def _kinds() -> Mapping[str, type]:
 
         def _plane(self) -> tuple[Tensor, Tensor]:
             three = self._codes()[list(self.three)]
+            if self.axes == "local" and len(self.at) == len(self._code) > 2:
+                at = torch.tensor(self.at)
+                return at, still.strongest(lambda z: self._made(still.means, z[None])[0], at)
             return still.plane(self.scene["models"][self.model], self.axes, self.dims, three)
 
         def _decoded(self, codes: Float[Tensor, "n d"]) -> UInt8[np.ndarray, "n height width channels"]:
+            return self._made(still.decoded, codes)
+
+        def _made(self, make: Callable, codes: Float[Tensor, "n d"]) -> Num[np.ndarray | Tensor, "n *_"]:
             if not hasattr(self._network, "decode"):
                 raise ValueError(f"model is a {type(self._network).__name__}, which has no decoder")
             shape = scene.codes_of(self._network, scene.floats(self._images[:1])).shape[1:]
-            return still.decoded(self._network, codes, tuple(shape), self._likelihoods[self.model] or "bernoulli")
+            return make(self._network, codes, tuple(shape), self._likelihoods[self.model] or "bernoulli")
 
         def _see(self) -> None:
             far = (self._codes() - self._code).norm(dim=1)
