@@ -121,9 +121,9 @@ def latent_of(name, model):
 
 @pytest.mark.parametrize("name", weights.names() or [pytest.param("", marks=pytest.mark.skip("no clone"))])
 def test_every_published_network_runs_in_a_page(script, name):
-    """Colour nets of every epoch by their last one; colourisers are no autoencoders, and that is said."""
+    """Colour nets of every epoch by their last one; colourisers and drawings are no autoencoders, and that is said."""
     model = weights.pretrained(name)
-    if name.startswith("colorizer"):
+    if name.startswith(("colorizer", "strokes")):
         with pytest.raises(ValueError, match=r"^model is a \w+ without a module called 'decoder', which a page would"):
             export.decoder(model, (2,))
         return
