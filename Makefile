@@ -83,7 +83,7 @@ $(READY): requirements.txt pyproject.toml
 	[ -x $(RUN) ] || { echo "making an environment for Python in $(VENV)" && $(PYTHON) -m venv $(VENV); }
 	$(RUN) -c 'import pip' 2>/dev/null || $(RUN) -m ensurepip
 	echo "installing into $(VENV) what pyproject.toml lists and is not there yet: a few minutes at first, mostly PyTorch"
-	$(RUN) -m pip install --quiet -r requirements.txt
+	$(RUN) -m pip install --quiet --no-compile -r requirements.txt
 	echo "installed"
 	touch $@
 

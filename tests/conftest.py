@@ -113,7 +113,6 @@ def execute(name: str, folder: Path) -> Execution:
         "CHROMAE_PRESET": "fast",
         "CHROMAE_RESULTS": str(folder / "results"),
         "PYTHONPATH": sysconfig.get_path("purelib"),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "TMPDIR": str(temp),
         "TQDM_DISABLE": "1",
         "CHROMAE_DATA": str(data_folder()),  # fetched once for all clones
@@ -129,9 +128,10 @@ def execute(name: str, folder: Path) -> Execution:
 
 
 def stamps(folder: Path) -> dict[Path, int]:
-    """When every file and folder below this one was changed."""
+    """When every file below this one was changed."""
     skipped = {"__pycache__", ".git"}
-    return {p.relative_to(folder): p.stat().st_mtime_ns for p in folder.rglob("*") if not skipped & set(p.parts)}
+    files = (p for p in folder.rglob("*") if p.is_file() and not skipped & set(p.parts))
+    return {p.relative_to(folder): p.stat().st_mtime_ns for p in files}
 
 
 def noticed_flips(path: Path, places: Iterable[int], read: Callable, same: Callable) -> int:

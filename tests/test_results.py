@@ -146,6 +146,22 @@ def test_the_pages_show_the_published_numbers(path):
     assert results.fill(text, settings.ROOT / "results") == text
 
 
+def test_costs_add_up(tmp_path):
+    assert results.costs(tmp_path / "none") == {"all": {"runs": 0, "minutes": 0}}
+    for name, seconds in {"a/1": 60, "a/2": 30.0, "b/1": 90}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        results.write_json(tmp_path / f"{name}.json", {"seconds": seconds})
+    results.write_json(tmp_path / "c.json", {})  # no study's
+    found = results.costs(tmp_path)
+    assert found["a"] == {"runs": 2, "minutes": 1.5}
+    assert found["all"] == {"runs": 3, "minutes": 3.0}
+
+
+def test_what_the_published_records_took_is_published():
+    folder = settings.ROOT / "results"
+    assert results.read_json(folder / "records.json") == results.costs(folder / "studies"), "make readme anew"
+
+
 def test_compare_names_the_numbers_that_differ(published, tmp_path):
     again = json.loads((published / "01_topic.json").read_text())
     again |= {"preset": "standard", "versions": {"torch": "9.9"}}

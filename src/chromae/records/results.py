@@ -87,6 +87,18 @@ def read_json(path: str | Path) -> dict:
     return record
 
 
+def costs(studies: str | Path) -> dict[str, dict[str, float]]:
+    """What the records in the folders of `studies` took: by folder, and of "all", how many `runs`, how many `minutes`.
+
+    A run's time is that of one process, most of one thread, often beside another run.
+    """
+    found = {}
+    for folder in sorted(path for path in Path(studies).glob("*") if path.is_dir()):
+        seconds = [read_json(path)["seconds"] for path in sorted(folder.glob("*.json"))]
+        found[folder.name] = {"runs": len(seconds), "minutes": round(sum(seconds) / 60, 1)}
+    return found | {"all": {key: round(sum(one[key] for one in found.values()), 1) for key in ("runs", "minutes")}}
+
+
 MARK = re.compile(r"(?P<head><!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->).*?<!--/-->", re.DOTALL)
 
 
