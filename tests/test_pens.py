@@ -124,6 +124,42 @@ def stroked():
     return pens.plot_strokes(lines, torch.arange(12) % 3, PALETTE[1:], 200, 225, 2.5)
 
 
+@given(st.integers(0, 10**6))
+@hypothesis_settings(max_examples=30, deadline=None)
+def test_strokes_end_at_the_edge_of_the_picture(seed):
+    """Nothing lies outside; what does lie inside is all there, in order."""
+    generator = torch.Generator().manual_seed(seed)
+    lines = 0.5 + torch.randn(8, 33, 2, generator=generator).cumsum(1) / 8
+    plot = pens.plot_strokes(lines, torch.arange(8) % 3, PALETTE[1:], 200, 225, 2.5)
+    left, top, right, bottom = plot.box
+    drawn = [line for layer in plot.layers for line in layer.lines]
+    for line in drawn:
+        assert (line >= [left - 1e-9, top - 1e-9]).all()
+        assert (line <= [right + 1e-9, bottom + 1e-9]).all()
+    whole = torch.tensor([left, top]) + lines.double() * (right - left)
+    times = torch.linspace(0, 1, 201, dtype=torch.double)[:, None, None, None]
+    fine = torch.lerp(whole[:, :-1], whole[:, 1:], times)
+    inside = ((fine >= torch.tensor([left, top])) & (fine <= torch.tensor([right, bottom]))).all(-1).double().mean(0)
+    expected = (inside * whole.diff(dim=1).norm(dim=-1)).sum().item()
+    down = 1000 * pens.statistics(plot, torch.zeros(1, 1, dtype=torch.long))["down_m"]
+    assert abs(down - expected) < 0.02 * expected + 1
+
+
+def test_a_pen_stays_down_over_less_than_its_width():
+    rows = torch.tensor([0.1, 0.11, 0.5])  # of three lines, on a picture 90 mm wide with a pen of a millimetre
+    lines = torch.stack([torch.tensor([[0.2, row], [0.8, row]]) for row in rows])
+    plot = pens.plot_strokes(lines, torch.zeros(3, dtype=torch.long), PALETTE[1:], 225, 225, 2.5)
+    found = pens.statistics(plot, torch.zeros(1, 1, dtype=torch.long))
+    assert (found["lines"], found["lifts"]) == (3, 2)
+
+
+def test_strokes_without_length_or_on_an_edge_stay():
+    still = torch.full((1, 9, 2), 0.5)
+    edge = torch.stack([torch.linspace(0, 1, 9), torch.zeros(9)], -1)[None]
+    plot = pens.plot_strokes(torch.cat([still, edge]), torch.tensor([0, 1]), PALETTE[1:], 200, 200, 2.5)
+    assert sorted(len(line) for layer in plot.layers for line in layer.lines) == [9, 9]
+
+
 @pytest.mark.parametrize("plot", [made(), stroked()], ids=["hatches", "strokes"])
 def test_vpype_reads_layers_pens_and_page(plot, tmp_path):
     """The real vpype, which AxiDraw's users have."""

@@ -17,7 +17,7 @@ from chromae import color
 from chromae.arguments.kinds import Count, Positive, Size
 from chromae.arguments.precision import check_finite, check_some
 
-SIGMA = 0.8  # of a point's Gaussian, in pixels: narrow enough that crossing lines hardly add up
+SIGMA = 0.8  # of a point's Gaussian, in pixels: narrow enough that two lines that cross hardly add up
 SPACING = 2 * SIGMA  # of points on a stroke, at most: their sum is then even to 1.5 %
 TIP = 2 * SIGMA  # of line that is laid on either end more, in one point, which makes it round, as pens' tips are
 HOT, COLD = 1.0, 0.05  # temperatures of the choice of a pen, at the beginning and at the end
@@ -157,8 +157,9 @@ def coverage(
     """How far pens of this width, in pixels, cover every pixel, in [0, 1], if `weights` are spacings / (√2π SIGMA).
 
     The ink of a straight line at distance d is then exp(−d² / 2σ²). A logistic function of its logarithm is a half
-    where d is half the pen's width, and so steep that it falls by about one within the pixel at the edge. Where strokes
-    of one pen cross, their ink adds up, and the corners between them are rounded by about a third of a pixel.
+    where d is half the pen's width, r, and falls there by one a pixel; on the axis of one line it is 1 − 1 / (1 +
+    exp(2r)), 0.92 for a pen of 2.5 pixels. Ink of one pen adds up: where two lines cross, the corners between them are
+    rounded by about a third of a pixel, and n lines in one place are as wide as one of r² + 2σ² ln n in place of r².
     """
     radius = pen_width / 2
     over = ink(points, weights, height, width).clamp_min(1e-12).log() + radius**2 / (2 * SIGMA**2)

@@ -149,7 +149,10 @@ def name_of(rgb: Rgb) -> str:
 
 
 def statistics(plot: Plot, labels: Int[Tensor, "height width"]) -> dict[str, float]:
-    """What it takes to draw: regions of one colour, pens, lines, and metres with the pen down and up."""
+    """What it takes to draw: regions of one colour, pens, lines, lifts, and metres with the pen down and up.
+
+    Between two lines no further apart than the pen is wide it may stay down, so that is no lift.
+    """
     lines = [line for layer in plot.layers for line in layer.lines]
     _check_lines(plot=lines)
     moves = [math.dist(before[-1], after[0]) for before, after in pairwise(lines)]
@@ -157,6 +160,7 @@ def statistics(plot: Plot, labels: Int[Tensor, "height width"]) -> dict[str, flo
         "regions": regions(labels),
         "pens": len(plot.layers),
         "lines": len(lines),
+        "lifts": min(1, len(lines)) + sum(move > plot.pen_width for move in moves),
         "down_m": sum(float(np.hypot(*np.diff(line, axis=0).T).sum()) for line in lines) / 1000,
         "up_m": sum(moves) / 1000,
     }
