@@ -84,6 +84,7 @@ $(READY): requirements.txt pyproject.toml
 	$(RUN) -c 'import pip' 2>/dev/null || $(RUN) -m ensurepip
 	echo "installing into $(VENV) what pyproject.toml lists and is not there yet: a few minutes at first, mostly PyTorch"
 	$(RUN) -m pip install --quiet --no-compile -r requirements.txt
+	$(RUN) -c 'import IPython, nbclient, sklearn.neighbors, torchvision, chromae.explorer'  # compiles what is used, once
 	echo "installed"
 	touch $@
 

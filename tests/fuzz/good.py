@@ -453,6 +453,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     },
     "records.results.write_json": lambda tmp: {"path": tmp / "record.json", "record": {"a": 1}},
     "records.results.read_json": lambda tmp: {"path": write_results(tmp) / "01_x.json"},
+    "records.results.costs": lambda tmp: {"studies": write_results(tmp).parent},
     "records.results.fill": lambda tmp: {
         "text": "<!--= 01_x metrics.mse:.3f -->?<!--/-->",
         "folder": write_results(tmp),

@@ -224,7 +224,7 @@ def _pipe(frames: list[Path], fps: int, path: Path, ffmpeg: str) -> None:
     """Pipe frames into ffmpeg. Its exit status counts, which imageio's own writer does not look at."""
     height, width, _ = _read(frames[0]).shape
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
-    target = ["-c:v", "libx264", "-crf", "26", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
+    target = ["-c:v", "libx264", "-crf", "24", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
     command = [ffmpeg, "-y", "-v", "error", *source, "-vf", COLOR_CHAIN, *target, "-f", "mp4", str(path.absolute())]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)

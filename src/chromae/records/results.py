@@ -105,11 +105,13 @@ MARK = re.compile(r"(?P<head><!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+
 def fill(text: str, folder: str | Path) -> str:
     """README with its numbers renewed: `<!--= FILE KEY.KEY:FORMAT -->…<!--/-->` shows a value of FILE.json.
 
-    A metric is shown as value ± spread. Raises KeyError or FileNotFoundError for a number that is not published.
+    A metric is shown as value ± spread; `records` stands for what `costs` says of the studies. Raises KeyError or
+    FileNotFoundError for a number that is not published.
     """
+    taken = costs(Path(folder) / "studies")
 
     def show(mark: re.Match) -> str:
-        value = read_json(Path(folder) / f"{mark['file']}.json")
+        value = taken if mark["file"] == "records" else read_json(Path(folder) / f"{mark['file']}.json")
         for key in mark["keys"].split("."):
             if not isinstance(value, dict) or key not in value:
                 raise KeyError(f"{mark['keys']} is not in {mark['file']}.json")
