@@ -151,19 +151,23 @@ def name_of(rgb: Rgb) -> str:
 def statistics(plot: Plot, labels: Int[Tensor, "height width"]) -> dict[str, float]:
     """What it takes to draw: regions of one colour, pens, lines, lifts, and metres with the pen down and up.
 
-    Between two lines no further apart than the pen is wide it may stay down, so that is no lift.
+    A pen is lifted once a layer, and where its next line begins further away than it is wide: over less it stays down.
     """
     lines = [line for layer in plot.layers for line in layer.lines]
     _check_lines(plot=lines)
-    moves = [math.dist(before[-1], after[0]) for before, after in pairwise(lines)]
     return {
         "regions": regions(labels),
         "pens": len(plot.layers),
         "lines": len(lines),
-        "lifts": min(1, len(lines)) + sum(move > plot.pen_width for move in moves),
+        "lifts": sum(1 + sum(move > plot.pen_width for move in _moves(layer.lines)) for layer in plot.layers),
         "down_m": sum(float(np.hypot(*np.diff(line, axis=0).T).sum()) for line in lines) / 1000,
-        "up_m": sum(moves) / 1000,
+        "up_m": sum(_moves(lines)) / 1000,
     }
+
+
+def _moves(lines: list[Line]) -> list[float]:
+    """From the end of every line to the beginning of the next."""
+    return [math.dist(before[-1], after[0]) for before, after in pairwise(lines)]
 
 
 def regions(labels: Int[Tensor, "height width"]) -> int:

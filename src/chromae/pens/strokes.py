@@ -56,10 +56,10 @@ def _inside(line: Line, box: tuple[float, float, float, float]) -> list[Line]:
     )  # of a segment that does not move along an axis
     enters = np.where(step == 0, -between, times.min(0)).max(1).clip(min=0)
     leaves = np.where(step == 0, between, times.max(0)).min(1).clip(max=1)
-    pieces: list[list] = []
-    for index in np.flatnonzero(enters < leaves):
+    seen, pieces = enters < leaves, []
+    for index in np.flatnonzero(seen):
         begin, end = (start[index] + time[index] * step[index] for time in (enters, leaves))
-        if pieces and enters[index] == 0 and index and leaves[index - 1] == 1 and enters[index - 1] < 1:
+        if index and seen[index - 1] and leaves[index - 1] == 1 and enters[index] == 0:
             pieces[-1].append(end)
         else:
             pieces.append([begin, end])

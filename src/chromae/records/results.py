@@ -4,6 +4,7 @@
 results with the published ones.
 """
 
+import functools
 import json
 import platform
 import re
@@ -108,13 +109,14 @@ def fill(text: str, folder: str | Path) -> str:
     A metric is shown as value ± spread; `records` stands for what `costs` says of the studies. Raises KeyError or
     FileNotFoundError for a number that is not published.
     """
-    taken = costs(Path(folder) / "studies")
+    cost = functools.cache(costs)
 
     def show(mark: re.Match) -> str:
-        value = taken if mark["file"] == "records" else read_json(Path(folder) / f"{mark['file']}.json")
+        name = mark["file"]
+        value = cost(Path(folder) / "studies") if name == "records" else read_json(Path(folder) / f"{name}.json")
         for key in mark["keys"].split("."):
             if not isinstance(value, dict) or key not in value:
-                raise KeyError(f"{mark['keys']} is not in {mark['file']}.json")
+                raise KeyError(f"{mark['keys']} is not in {name}.json")
             value = value[key]
         style = (mark["format"] or ":")[1:]
         if isinstance(value, dict):
