@@ -128,10 +128,10 @@ def execute(name: str, folder: Path) -> Execution:
 
 
 def stamps(folder: Path) -> dict[Path, int]:
-    """When every file below this one was changed."""
+    """Every file and folder below this one, and when a file was changed: bytecode changes folders."""
     skipped = {"__pycache__", ".git"}
-    files = (p for p in folder.rglob("*") if p.is_file() and not skipped & set(p.parts))
-    return {p.relative_to(folder): p.stat().st_mtime_ns for p in files}
+    found = (p for p in folder.rglob("*") if not skipped & set(p.parts))
+    return {p.relative_to(folder): 0 if p.is_dir() else p.stat().st_mtime_ns for p in found}
 
 
 def noticed_flips(path: Path, places: Iterable[int], read: Callable, same: Callable) -> int:

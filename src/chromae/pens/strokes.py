@@ -51,9 +51,8 @@ def _inside(line: Line, box: tuple[float, float, float, float]) -> list[Line]:
     low, high = np.reshape(box, (2, 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         times = np.stack([(low - start) / step, (high - start) / step])  # at which a segment meets the four edges
-    between = np.where(
-        (low <= start) & (start <= high), np.inf, -np.inf
-    )  # of a segment that does not move along an axis
+    # A segment that does not move along an axis lies between its two edges always, or never.
+    between = np.where((low <= start) & (start <= high), np.inf, -np.inf)
     enters = np.where(step == 0, -between, times.min(0)).max(1).clip(min=0)
     leaves = np.where(step == 0, between, times.max(0)).min(1).clip(max=1)
     seen, pieces = enters < leaves, []
