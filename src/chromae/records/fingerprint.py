@@ -7,9 +7,10 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import linecache
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 
@@ -33,6 +34,7 @@ def of(function: Callable) -> dict[str, str]:
         root = _bare(root.func)
     home, seen, todo = _module(root), [], [("function", function)]
     texts: dict[str, list[str]] = {}
+    used: set[str] = set()  # modules of this package
     while todo:
         name, value = todo.pop(0)
         value = _bare(value, home)
@@ -40,7 +42,7 @@ def of(function: Callable) -> dict[str, str]:
         if module == home and hasattr(value, "__wrapped__"):  # a wrapper of this module counts, and what it wraps
             todo.append((name, value.__wrapped__))
         if isinstance(module, str) and module.partition(".")[0] == PACKAGE:
-            texts |= {part: [text] for part, text in _modules(module).items()}
+            used.add(module)
         elif isinstance(value, functools.partial):
             todo += [(name, value.func), (name, (value.args, value.keywords))]
         elif isinstance(value, FunctionType | type) and module == home and value not in seen:
@@ -61,6 +63,7 @@ def of(function: Callable) -> dict[str, str]:
             todo += [(name, leaf) for leaf in leaves if not isinstance(leaf, SIMPLE)]
         elif module == home:  # an object of a class of this module
             todo.append((name, type(value)))
+    texts |= {part: [text] for part, text in _modules(used).items()}
     return {name: _hash("".join(sorted(parts))) for name, parts in sorted(texts.items()) if parts}
 
 
@@ -114,17 +117,19 @@ def _leaves(value: object) -> Iterator[object]:
 
 def _source(function: FunctionType) -> str:
     """What the source says; if there is none to be had, the names and constants that the code holds."""
-    try:
-        return _text(ast.parse(textwrap.dedent(inspect.getsource(function.__code__))))  # not of what it wraps
-    except (OSError, TypeError, SyntaxError):
-        codes = list(_codes(function.__code__))
-        return repr([(code.co_names, [one for one in code.co_consts if isinstance(one, SIMPLE)]) for code in codes])
+    code = function.__code__  # not of what it wraps; `inspect.getsource` looks through all modules for its file
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename, function.__globals__)[code.co_firstlineno - 1 :]
+    with contextlib.suppress(SyntaxError):
+        if lines:
+            return _text(ast.parse(textwrap.dedent("".join(inspect.getblock(lines)))))
+    return repr([(one.co_names, [it for it in one.co_consts if isinstance(it, SIMPLE)]) for one in _codes(code)])
 
 
-def _modules(name: str) -> dict[str, str]:
-    """The text of a module of this package, and of all in it that this one imports."""
+def _modules(names: Iterable[str]) -> dict[str, str]:
+    """The texts of these modules of this package, and of all in it that these import."""
     found: dict[str, str] = {}
-    todo = [name]
+    todo = list(names)
     while todo:
         name = todo.pop()
         origin = _origin(name)
@@ -164,20 +169,22 @@ def _origin(name: str) -> Path | None:
     return Path(spec.origin) if spec is not None and (spec.origin or "").endswith(".py") else None
 
 
-def _text(node: object) -> str:
+def _text(tree: object) -> str:
     """A syntax tree without positions, empty fields (which Pythons differ in) and strings that do nothing."""
-    if isinstance(node, list):
-        return f"[{', '.join(_text(one) for one in node if not _words(one))}]"
-    if isinstance(node, ast.AST):
-        fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, []) and name != "kind"]
-        return f"{type(node).__name__}({', '.join(f'{name}={_text(value)}' for name, value in fields)})"
-    return repr(node)
 
+    def alone(node):  # a docstring, or another string to nobody
+        lone = node.value if isinstance(node, ast.Expr) else None
+        return isinstance(lone, ast.Constant) and isinstance(lone.value, str)
 
-def _words(node: object) -> bool:
-    """Whether this is a docstring, or another string that stands alone."""
-    lone = node.value if isinstance(node, ast.Expr) else None
-    return isinstance(lone, ast.Constant) and isinstance(lone.value, str)
+    def text(node):  # calls itself tens of thousands of times: too often for a look at its arguments
+        if isinstance(node, list):
+            return f"[{', '.join(text(one) for one in node if not alone(one))}]"
+        if isinstance(node, ast.AST):
+            fields = [(name, it) for name, it in ast.iter_fields(node) if it not in (None, []) and name != "kind"]
+            return f"{type(node).__name__}({', '.join(f'{name}={text(it)}' for name, it in fields)})"
+        return repr(node)
+
+    return text(tree)
 
 
 def _hash(text: str) -> str:
