@@ -6,7 +6,9 @@ import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from chromae import files, settings
@@ -30,7 +32,16 @@ def published(tmp_path):
 
 def test_metric_is_mean_and_spread():
     found = results.metric([1.0, 2.0, 6.0], "MSE")
+    low, high = found.pop("low"), found.pop("high")
     assert found == {"value": 3.0, "spread": pytest.approx(math.sqrt(7)), "n": 3, "unit": "MSE"}
+    assert (low, high) == pytest.approx((3 - 4.303 * math.sqrt(7 / 3), 3 + 4.303 * math.sqrt(7 / 3)), rel=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_nineteen_of_twenty_intervals_hold_the_mean(seeds):
+    generator = np.random.default_rng(seeds)
+    found = [results.metric(values, "") for values in generator.normal(7, 3, (4000, seeds))]
+    assert np.mean([it["low"] <= 7 <= it["high"] for it in found]) == pytest.approx(0.95, abs=0.012)
 
 
 @pytest.mark.parametrize("values", [0.25, [0.25], torch.tensor([0.25])])
@@ -46,7 +57,8 @@ def test_metric_of_a_whole_number():
 
 def test_metric_of_a_tensor_can_be_published():
     found = results.metric(torch.tensor([1.0, 3.0]), "MSE")
-    assert json.loads(json.dumps(found)) == {"value": 2.0, "spread": pytest.approx(math.sqrt(2)), "n": 2, "unit": "MSE"}
+    assert json.loads(json.dumps(found)) == found
+    assert (found["value"], found["spread"], found["n"]) == (2.0, pytest.approx(math.sqrt(2)), 2)
 
 
 def test_write_publishes_the_schema(tmp_path, monkeypatch):
@@ -68,7 +80,7 @@ def test_write_publishes_the_schema(tmp_path, monkeypatch):
     assert record["data"] == "uniform colours"
     assert record["versions"]["torch"] == torch.__version__
     assert record["seconds"] == 13
-    assert record["metrics"] == {"mse": {"value": 2.0, "spread": pytest.approx(math.sqrt(2)), "n": 2, "unit": "MSE"}}
+    assert record["metrics"] == {"mse": results.metric([1.0, 3.0], "MSE")}
     assert [each.name for each in tmp_path.iterdir()] == ["01_topic.json"]
 
 
@@ -108,6 +120,12 @@ def test_fill_shows(published, mark, shown):
     assert results.fill(text, published) == f"before <!--= {mark} -->{shown}<!--/--> after"
 
 
+def test_fill_shows_intervals_where_they_are_asked_for(published):
+    marks = "<!--= 01_topic metrics.mse:.4f --><!--/--> <!--= 01_topic metrics.colors:,.0f --><!--/-->"
+    shown = re.sub("<!--.*?-->", "", results.fill(marks, published, intervals=True))
+    assert shown == "0.0275 ± 0.0006 [0.0224, 0.0326] 12,345"
+
+
 def test_fill_renews_every_mark_and_nothing_else(published):
     text = (
         "MSE 0.5 <!-- a comment --> | <!--= 01_topic seconds -->1<!--/--> | "
@@ -143,7 +161,16 @@ def test_fill_refuses_an_unpublished_number(published, mark, error):
 def test_the_pages_show_the_published_numbers(path):
     text = path.read_text(encoding="utf-8")
     assert text.count("<!--= ") == len(results.MARK.findall(text)), "a mark that fill does not understand"
-    assert results.fill(text, settings.ROOT / "results") == text
+    assert results.fill(text, settings.ROOT / "results", intervals=path.stem == "RESULTS") == text
+
+
+@pytest.mark.parametrize("path", sorted((settings.ROOT / "results").glob("[01]*.json")), ids=lambda path: path.stem)
+def test_numbers_of_several_seeds_are_published_with_their_interval(path):
+    several = [it for it in json.loads(path.read_text())["metrics"].values() if it["n"] > 1]
+    for it in several:
+        t = (it["high"] - it["value"]) / it["spread"] * it["n"] ** 0.5 if it["spread"] else 0
+        assert it["low"] <= it["value"] <= it["high"]
+        assert t == 0 or t == pytest.approx(scipy.stats.t.ppf(0.975, it["n"] - 1))
 
 
 def test_costs_add_up(tmp_path):

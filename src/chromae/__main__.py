@@ -152,7 +152,10 @@ def _readme(options: argparse.Namespace) -> None:
     paths = [settings.ROOT / name for name in ("README.md", "RESULTS.md")]
     if missing := [path.name for path in paths if not path.exists()]:
         raise ValueError(f"{settings.ROOT} is no clone of the repository: it has no {' and no '.join(missing)}")
-    filled = {path: results.fill(path.read_text(encoding="utf-8"), settings.ROOT / "results") for path in paths}
+    filled = {
+        path: results.fill(path.read_text(encoding="utf-8"), settings.ROOT / "results", path.name == "RESULTS.md")
+        for path in paths
+    }
     for path, text in filled.items():
         with files.replacing(path) as part:
             part.write_text(text, encoding="utf-8")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.special import stdtrit
 
 from chromae import files, settings
 from chromae.arguments.kinds import Size
@@ -23,12 +24,22 @@ class Broken(ValueError):
 
 
 def metric(values: float | Sequence[float] | np.ndarray | torch.Tensor, unit: str) -> dict:
-    """One published number: the mean over seeds, their standard deviation (n − 1), their count and the unit."""
+    """One published number: the mean over seeds, their standard deviation (n − 1), their count and the unit.
+
+    Of two seeds or more also `low` and `high`, the confidence interval of 95 % of the mean over all seeds there are, by
+    Student's t ("The probable error of a mean", Biometrika 6, 1908): mean ∓ t s/√n, t the quantile of 97.5 % for n − 1
+    degrees of freedom: 12.7 of two seeds, 4.3 of three, 2.8 of five. It takes seeds for draws from a normal
+    distribution, and knows no bounds, such as an accuracy's 1.
+    """
     values = np.atleast_1d(np.asarray(values, dtype=float))
     if not values.size:
         raise ValueError("values is empty, expected one or more")
-    spread = values.std(ddof=1).item() if len(values) > 1 else 0.0
-    return {"value": values.mean().item(), "spread": spread, "n": len(values), "unit": unit}
+    mean, n = values.mean().item(), len(values)
+    if n == 1:
+        return {"value": mean, "spread": 0.0, "n": n, "unit": unit}
+    spread = values.std(ddof=1).item()
+    reach = stdtrit(n - 1, 0.975).item() * spread / n**0.5
+    return {"value": mean, "spread": spread, "low": mean - reach, "high": mean + reach, "n": n, "unit": unit}
 
 
 def spread(values: Sequence[float] | np.ndarray | torch.Tensor, form: str) -> str:
@@ -103,11 +114,11 @@ def costs(studies: str | Path) -> dict[str, dict[str, float]]:
 MARK = re.compile(r"(?P<head><!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->).*?<!--/-->", re.DOTALL)
 
 
-def fill(text: str, folder: str | Path) -> str:
+def fill(text: str, folder: str | Path, intervals: bool = False) -> str:
     """README with its numbers renewed: `<!--= FILE KEY.KEY:FORMAT -->…<!--/-->` shows a value of FILE.json.
 
-    A metric is shown as value ± spread; `records` stands for what `costs` says of the studies. Raises KeyError or
-    FileNotFoundError for a number that is not published.
+    A metric is shown as value ± spread, with its interval if that is asked for: "0.46 ± 0.07 [0.29, 0.63]"; `records`
+    stands for what `costs` says of the studies. Raises KeyError or FileNotFoundError for a number not published.
     """
     cost = functools.cache(costs)
 
@@ -123,6 +134,8 @@ def fill(text: str, folder: str | Path) -> str:
             shown = format(value["value"], style)
             if value["n"] > 1:
                 shown += f" ± {value['spread']:{style}}"
+            if value["n"] > 1 and intervals:
+                shown += f" [{value['low']:{style}}, {value['high']:{style}}]"
         else:
             shown = format(value, style)
         return mark["head"] + shown + "<!--/-->"
