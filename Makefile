@@ -20,7 +20,7 @@ FILMS_10 := images/pen_plot.mp4
 FILMS_11 := images/strokes.mp4
 FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10) $(FILMS_11)
 
-.PHONY: all help animations notebooks data shapes site verify test test-oldest nightly compare bench gpu-check clean
+.PHONY: all help animations notebooks records data shapes site verify test test-oldest nightly compare bench gpu-check clean
 .DELETE_ON_ERROR:
 .SILENT:
 all: animations
@@ -32,6 +32,10 @@ animations: $(FILMS)  ## train and film whatever is out of date (this is what pl
 
 notebooks: $(READY)  ## publish: run every notebook in place, then renew the numbers in README.md and RESULTS.md
 	TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(RUN) -m chromae run notebooks/*.ipynb
+	$(RUN) -m chromae readme
+
+records: $(READY)  ## publish, with every record that other code made trained anew (hours of a core; stop and go on at will)
+	TQDM_DISABLE=1 CHROMAE_RECORDS=anew CHROMAE_PUBLISH=all $(RUN) -m chromae run notebooks/*.ipynb
 	$(RUN) -m chromae readme
 
 data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what they need, too)

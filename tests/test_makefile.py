@@ -175,6 +175,11 @@ def test_notebooks_are_published_in_place_then_the_readme_is_renewed(ready):
     assert lines[-1].endswith("-m chromae readme")
 
 
+def test_records_are_made_anew_and_published(ready):
+    plan = make(ready, "-n", "records", check=True).stdout
+    assert re.search(r"CHROMAE_RECORDS=anew CHROMAE_PUBLISH=all .* -m chromae run notebooks/", plan)
+
+
 def test_make_says_what_it_does_and_shows_no_command(ready):
     """The commands, which here say nothing, say the rest."""
     assert make(ready, check=True).stdout == ""

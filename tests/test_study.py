@@ -286,6 +286,34 @@ def test_records_say_which_code_made_them(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_records_of_other_code_are_made_anew_if_asked_for(tmp_path, monkeypatch):
+    """One at a time, so that it can be stopped and goes on; the old record stays until the new one is there."""
+    stop = tmp_path.with_name("stop")  # a path, for what a list holds would count as code
+    stop.touch()
+
+    def run(x, seed):
+        if x == 5 and stop.exists():
+            raise KeyboardInterrupt
+        return {"x": 3 * x}
+
+    for x in (2, 5):  # one without a word of its code, one of other code
+        old = {"arguments": {"x": x, "seed": 0}, "metrics": {"x": 2 * x}, "preset": "standard", "device": "cpu"}
+        results.write_json(tmp_path / f"seed=0_x={x}.json", old | {"seconds": 1.0} | ({"code": {}} if x == 5 else {}))
+    monkeypatch.setenv("CHROMAE_RECORDS", "anew")
+    with pytest.raises(KeyboardInterrupt):
+        study.run(run, CASES, [0], tmp_path, jobs=1)
+    kept = [json.loads((tmp_path / f"seed=0_x={x}.json").read_text())["metrics"]["x"] for x in (2, 5)]
+    assert kept == [6, 10]
+    stop.unlink()
+    both = study.run(run, CASES, [0], tmp_path, jobs=1)
+    assert [record["metrics"]["x"] for record in both] == [6, 15]
+    stop.touch()
+    assert study.run(run, CASES, [0], tmp_path, jobs=1) == both
+    monkeypatch.setenv("CHROMAE_RECORDS", "new")
+    with pytest.raises(ValueError, match="CHROMAE_RECORDS is 'new', expected anew or nothing"):
+        study.run(run, CASES, [0], tmp_path, jobs=1)
+
+
 @pytest.mark.parametrize("damage", ["half", "empty", "no text", "a flipped bit"])
 def test_a_broken_record_is_moved_aside_and_made_anew(tmp_path, capsys, damage):
     (record,) = study.run(square, [{"x": 2}], [0], tmp_path, jobs=1)

@@ -47,7 +47,8 @@ def run(
     A record in `folder` holds arguments, metrics, preset, device, seconds, versions and a fingerprint of the code,
     under a name made of the arguments, and of the preset unless that is "standard". A run that has one, there or where
     `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. The
-    name alone decides: if other code made it, a line says so. A broken one is moved aside, and run anew. What a run by
+    name alone decides: if other code made it, a line says so, unless CHROMAE_RECORDS is "anew": then each such run runs
+    again, and its record is replaced when it has ended. A broken one is moved aside, and run anew. What a run by
     hand left in build/ is taken to where records are published, with its weights, if this code made it and they still
     are those that it saved. Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an
     accelerator; inside `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back
@@ -244,7 +245,8 @@ def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Rec
     found = settings.find(path)
     if found.exists():
         try:
-            return _read(found, arguments, preset)
+            record = _read(found, arguments, preset)
+            return None if _anew() and record.get("code") != code else record
         except results.Broken as error:
             moved = found == path
             if moved:
@@ -262,6 +264,14 @@ def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Rec
                 results.write_json(path, record)
                 return record
     return None
+
+
+def _anew() -> bool:
+    """Whether CHROMAE_RECORDS asks for a new record in place of each that other code made."""
+    asked = os.environ.get("CHROMAE_RECORDS", "")
+    if asked not in ("", "anew"):
+        raise ValueError(f"CHROMAE_RECORDS is {asked!r}, expected anew or nothing")
+    return asked == "anew"
 
 
 def _read(path: Path, arguments: dict, preset: str) -> Record:
