@@ -134,7 +134,7 @@ def fill(text: str, folder: str | Path, intervals: bool = False) -> str:
             shown = format(value["value"], style)
             if value["n"] > 1:
                 shown += f" ± {value['spread']:{style}}"
-            if value["n"] > 1 and intervals:
+            if intervals and "low" in value:  # of one seed, or published before there were any, there is none
                 shown += f" [{value['low']:{style}}, {value['high']:{style}}]"
         else:
             shown = format(value, style)
