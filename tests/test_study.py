@@ -150,7 +150,9 @@ def test_metric_where_and_origin_describe_records(tmp_path):
     assert (metric["value"], metric["n"], metric["unit"], metric["preset"]) == (26, 2, "squares", "standard")
     assert metric["spread"] == pytest.approx(2**0.5)
     assert metric["device"] == records[0]["device"]
-    assert study.origin(records).startswith("RECORD · 4 runs, preset standard, 0 seconds each on ")
+    assert study.origin(records).startswith("RECORD · 4 runs, preset standard, 1 second each on ")
+    assert study.origin(records[:1]).startswith("RECORD · 1 run, preset standard, 1 second on ")
+    assert " 3 minutes on " in study.origin([records[0] | {"seconds": 190.0}])
 
 
 def test_origin_finds_records_at_any_depth(tmp_path):
@@ -591,4 +593,4 @@ def test_what_is_missing_is_said_before_it_runs(tmp_path, capsys):
         results.write_json(path, {key: value for key, value in record.items() if key != "checksum"})
     (tmp_path / "seed=0_x=2.json").unlink()
     assert len(study.run(square, CASES, [0, 1], tmp_path, jobs=1)) == len(records)
-    assert "1 of 4 runs have no record and are run now: about 2 minutes\n" in capsys.readouterr().out
+    assert "1 of 4 runs has no record and is run now: about 2 minutes\n" in capsys.readouterr().out

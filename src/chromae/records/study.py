@@ -136,8 +136,13 @@ def origin(records: Sequence | Mapping) -> str:
     if not found:
         raise ValueError("records is empty, expected one or more")
     seconds, made = sum(record["seconds"] for record in found) / len(found), _made(found)
-    each = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
-    return f"RECORD · {len(found)} runs, preset {made['preset']}, {each} each on {made['device']}"
+    number, unit = (seconds / 60, "minute") if seconds >= 120 else (seconds, "second")
+    took = _count(max(1, round(number)), unit) + (" each" if len(found) > 1 else "")
+    return f"RECORD · {_count(len(found), 'run')}, preset {made['preset']}, {took} on {made['device']}"
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
 
 
 def _forecast(records: Sequence[Record | None], jobs: int) -> None:
@@ -145,7 +150,8 @@ def _forecast(records: Sequence[Record | None], jobs: int) -> None:
     known = [record["seconds"] for record in records if record is not None]
     missing = len(records) - len(known)
     if (minutes := sum(known) / max(1, len(known)) / 60 * -(-missing // jobs)) >= 1:
-        print(f"{missing} of {len(records)} runs have no record and are run now: about {minutes:.0f} minutes")
+        runs = f"{missing} of {_count(len(records), 'run')} {'has' if missing == 1 else 'have'} no record and"
+        print(f"{runs} {'is' if missing == 1 else 'are'} run now: about {_count(round(minutes), 'minute')}")
 
 
 def _all(records: object) -> Iterator[Record]:
