@@ -136,13 +136,9 @@ def origin(records: Sequence | Mapping) -> str:
     if not found:
         raise ValueError("records is empty, expected one or more")
     seconds, made = sum(record["seconds"] for record in found) / len(found), _made(found)
-    number, unit = (seconds / 60, "minute") if seconds >= 120 else (seconds, "second")
-    took = _count(max(1, round(number)), unit) + (" each" if len(found) > 1 else "")
-    return f"RECORD · {_count(len(found), 'run')}, preset {made['preset']}, {took} on {made['device']}"
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+    took = f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{max(1, round(seconds))} s"
+    runs, each = (f"{len(found)} runs", " each") if len(found) > 1 else ("1 run", "")
+    return f"RECORD · {runs}, preset {made['preset']}, {took}{each} on {made['device']}"
 
 
 def _forecast(records: Sequence[Record | None], jobs: int) -> None:
@@ -150,8 +146,7 @@ def _forecast(records: Sequence[Record | None], jobs: int) -> None:
     known = [record["seconds"] for record in records if record is not None]
     missing = len(records) - len(known)
     if (minutes := sum(known) / max(1, len(known)) / 60 * -(-missing // jobs)) >= 1:
-        runs = f"{missing} of {_count(len(records), 'run')} {'has' if missing == 1 else 'have'} no record and"
-        print(f"{runs} {'is' if missing == 1 else 'are'} run now: about {_count(round(minutes), 'minute')}")
+        print(f"{missing} of {len(records)} runs have no record and are run now: about {minutes:.0f} minutes")
 
 
 def _all(records: object) -> Iterator[Record]:
@@ -252,7 +247,7 @@ def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Rec
     if found.exists():
         try:
             record = _read(found, arguments, preset)
-            return None if _anew() and record.get("code") != code else record
+            return None if os.environ.get("CHROMAE_RECORDS") == "anew" and record.get("code") != code else record
         except results.Broken as error:
             moved = found == path
             if moved:
@@ -272,25 +267,16 @@ def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Rec
     return None
 
 
-def _anew() -> bool:
-    """Whether CHROMAE_RECORDS asks for a new record in place of each that other code made."""
-    asked = os.environ.get("CHROMAE_RECORDS", "")
-    if asked not in ("", "anew"):
-        raise ValueError(f"CHROMAE_RECORDS is {asked!r}, expected anew or nothing")
-    return asked == "anew"
-
-
 def _read(path: Path, arguments: dict, preset: str) -> Record:
     """A record that is whole, and of the run that its name says."""
     record = results.read_json(path)
     if record.get("checksum") not in (None, _checksum(record)):
         raise results.Broken(f"{path} is broken: its content does not have the checksum that it says")
-    if not isinstance(record.get("arguments"), dict):
+    kinds = {type(record.get(part)) for part in ("arguments", "metrics")}
+    if kinds != {dict} or not {"preset", "device", "seconds"} <= record.keys():
         raise ValueError(f"{path} is no record of a study, but has the name of one: move it elsewhere")
     if record["arguments"] != json.loads(json.dumps(arguments)):
         raise ValueError(f"{path} holds a run with other arguments, {record['arguments']}: remove it to run anew")
-    if not isinstance(record.get("metrics"), dict) or not {"preset", "device", "seconds"} <= record.keys():
-        raise ValueError(f"{path} is no record of a study, but has the name of one: move it elsewhere")
     if record["preset"] != preset:
         raise ValueError(f"{path} holds a run of preset {record['preset']}, expected {preset}: remove it to run anew")
     return record
@@ -303,9 +289,7 @@ def _report(records: Sequence[Record], code: dict[str, str], folder: Path) -> No
         print(f"{', '.join(edited)}: {fingerprint.EDITED}, so restart for {folder.name} to be of the code as it is now")
     others = [record["code"] for record in records if record.get("code", code) != code]
     if others:
-        changed = sorted(
-            {part for other in others for part in other.keys() | code if other.get(part) != code.get(part)}
-        )
+        changed = sorted({part for it in others for part in it.keys() | code if it.get(part) != code.get(part)})
         named = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         made = f"{len(others)} of {len(records)} records of {folder.name} were made by other code"
         print(f"{made} (changed since: {named}): remove them to run them anew")
