@@ -22,7 +22,10 @@ from chromae.models.color_autoencoder import ColorAutoencoder
 from chromae.models.embedder import Embedder
 from chromae.records import recipes, weights
 
-FILES = sorted((settings.ROOT / "results" / "weights").glob("*.safetensors"))
+HALVES = {"shapes_conv-he_encoder", "shapes_conv-he_decoder"}  # of one network, in two files; 07 alone reads them
+FILES = [
+    path for path in sorted((settings.ROOT / "results" / "weights").glob("*.safetensors")) if path.stem not in HALVES
+]
 
 
 def run(book: str, *names: str, **known) -> SimpleNamespace:
