@@ -190,8 +190,7 @@ def test_bad_input_is_one_sentence_before_anything_runs(tmp_path):
         study.run(square, [{"x": 2}, {"x": 2}], [0], tmp_path)
     assert list(tmp_path.iterdir()) == []
     study.run(square, [{"x": "a b"}], [], tmp_path)
-    other = {"arguments": {"x": 3, "seed": 0}, "metrics": {}, "preset": "standard", "device": "cpu", "seconds": 1.0}
-    (tmp_path / "seed=0_x=2.json").write_text(json.dumps(other))
+    (tmp_path / "seed=0_x=2.json").write_text(json.dumps({"arguments": {"x": 3, "seed": 0}}))
     with pytest.raises(ValueError, match=r"holds a run with other arguments.*remove it"):
         study.run(square, [{"x": 2}], [0], tmp_path)
 
@@ -312,6 +311,9 @@ def test_records_of_other_code_are_made_anew_if_asked_for(tmp_path, monkeypatch)
     assert [record["metrics"]["x"] for record in both] == [6, 15]
     stop.touch()
     assert study.run(run, CASES, [0], tmp_path, jobs=1) == both
+    monkeypatch.setenv("CHROMAE_RECORDS", "new")
+    with pytest.raises(ValueError, match="CHROMAE_RECORDS is 'new', expected anew or nothing"):
+        study.run(run, CASES, [0], tmp_path, jobs=1)
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "no text", "a flipped bit"])

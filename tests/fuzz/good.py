@@ -175,6 +175,10 @@ def records() -> list[dict]:
     return [where | {"arguments": {"width": 1, "seed": seed}, "metrics": {"mse": 0.5 + seed}} for seed in (0, 1)]
 
 
+def write_record(tmp: Path) -> Path:
+    return results.write_json(tmp / "seed=0_width=1.json", records()[0])
+
+
 def film_frames(tmp: Path) -> Path:
     from chromae.figures import frames
 
@@ -484,6 +488,18 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "datasets.sprites.factors": lambda tmp: {"hues": 3},
     "datasets.sprites.chosen": lambda tmp: {"index": torch.tensor([0, 2])},
     "datasets.sprites.save": lambda tmp: {"shapes": made(3), "folder": tmp / "shapes", "size": 16},
+    "records.kept.of": lambda tmp: {
+        "path": write_record(tmp),
+        "arguments": records()[0]["arguments"],
+        "preset": "fast",
+        "code": {},
+    },
+    "records.kept.read": lambda tmp: {
+        "path": write_record(tmp),
+        "arguments": records()[0]["arguments"],
+        "preset": "fast",
+    },
+    "records.kept.checksum": lambda tmp: {"record": records()[0]},
     "records.study.run": lambda tmp: {
         "function": run_one,
         "cases": [{"width": 1}],

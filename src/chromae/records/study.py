@@ -10,27 +10,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
 
 import joblib
 import numpy as np
-from beartype.vale import Is
 from jaxtyping import Float, Int
 from tqdm import tqdm
 
 from chromae import files, settings
 from chromae.arguments.kinds import Count, Seed
 from chromae.arguments.sentences import came
-from chromae.records import fingerprint, results, weights
+from chromae.records import fingerprint, kept, results, weights
+from chromae.records.kept import Record
 
 Plain = str | float | bool | list | tuple | dict | None
-
-
-def _of_a_run(record: dict) -> bool:
-    return {"arguments", "metrics", "preset", "device", "seconds"} <= record.keys()
-
-
-Record = Annotated[dict, Is[_of_a_run]]
 
 LONGEST = 200  # bytes of a name: beside it a file name, of 255 at most, holds what notebooks put before and after it
 
@@ -65,7 +57,7 @@ def run(
         except TypeError as error:
             raise ValueError(f"cases hold {arguments}, which function does not take ({error})") from error
     folder.mkdir(parents=True, exist_ok=True)
-    records = {path: _kept(path, arguments, preset, code) for path, arguments in tasks.items()}
+    records = {path: kept.of(path, arguments, preset, code) for path, arguments in tasks.items()}
     missing = [path for path, record in records.items() if record is None]
     if missing:
         jobs = jobs or (joblib.cpu_count(only_physical_cores=True) if settings.device().type == "cpu" else 1)
@@ -78,7 +70,7 @@ def run(
             warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
             for record in tqdm(made, total=len(missing), desc=folder.name, unit="run"):
                 path = _path(folder, record["arguments"])
-                records[path] = _read(results.write_json(path, record), tasks[path], preset)
+                records[path] = kept.read(results.write_json(path, record), tasks[path], preset)
     _report(list(records.values()), code, folder)
     return list(records.values())
 
@@ -151,7 +143,7 @@ def _forecast(records: Sequence[Record | None], jobs: int) -> None:
 
 def _all(records: object) -> Iterator[Record]:
     """The records in lists and dictionaries of them, in order."""
-    if isinstance(records, dict) and _of_a_run(records):
+    if isinstance(records, dict) and records.keys() >= kept.PARTS:
         yield records
     elif isinstance(records, Mapping | list | tuple):
         for one in records.values() if isinstance(records, Mapping) else records:
@@ -218,7 +210,7 @@ def _run(function: Callable[..., Mapping[str, float]], arguments: dict, preset: 
         "code": code,
     }
     record |= {"weights": dict(sorted(saved.items()))} if saved else {}
-    return record | {"checksum": _checksum(record)}
+    return record | {"checksum": kept.checksum(record)}
 
 
 _lock = threading.Lock()
@@ -241,47 +233,6 @@ def _under(preset: str) -> Iterator[None]:
                 os.environ.update({} if first is None else {"CHROMAE_PRESET": first})
 
 
-def _kept(path: Path, arguments: dict, preset: str, code: dict[str, str]) -> Record | None:
-    """The record of a run that need not run again, if there is one."""
-    found = settings.find(path)
-    if found.exists():
-        try:
-            record = _read(found, arguments, preset)
-            return None if os.environ.get("CHROMAE_RECORDS") == "anew" and record.get("code") != code else record
-        except results.Broken as error:
-            moved = found == path
-            if moved:
-                os.replace(path, path.with_name(f"{path.name}.broken"))
-            print(f"{error}; it is run anew" + (f", and the file moved to {path.name}.broken" if moved else ""))
-            return None
-    left = settings.left_by_hand(path)
-    if left is not None:
-        with contextlib.suppress(ValueError, FileNotFoundError):  # it, or its weights, may be of another run or missing
-            record = _read(left, arguments, preset)
-            saved = record.get("weights", {})
-            if record.get("code") == code and isinstance(saved, dict):  # a list, of old, does not say what was in them
-                for file, digest in saved.items():
-                    weights.adopt(file, digest)
-                results.write_json(path, record)
-                return record
-    return None
-
-
-def _read(path: Path, arguments: dict, preset: str) -> Record:
-    """A record that is whole, and of the run that its name says."""
-    record = results.read_json(path)
-    if record.get("checksum") not in (None, _checksum(record)):
-        raise results.Broken(f"{path} is broken: its content does not have the checksum that it says")
-    kinds = {type(record.get(part)) for part in ("arguments", "metrics")}
-    if kinds != {dict} or not {"preset", "device", "seconds"} <= record.keys():
-        raise ValueError(f"{path} is no record of a study, but has the name of one: move it elsewhere")
-    if record["arguments"] != json.loads(json.dumps(arguments)):
-        raise ValueError(f"{path} holds a run with other arguments, {record['arguments']}: remove it to run anew")
-    if record["preset"] != preset:
-        raise ValueError(f"{path} holds a run of preset {record['preset']}, expected {preset}: remove it to run anew")
-    return record
-
-
 def _report(records: Sequence[Record], code: dict[str, str], folder: Path) -> None:
     """Say which records other code made, and where it differed, and what no longer is the code that runs."""
     edited = [part for part, digest in code.items() if digest.startswith(fingerprint.EDITED)]
@@ -293,8 +244,3 @@ def _report(records: Sequence[Record], code: dict[str, str], folder: Path) -> No
         named = ", ".join(changed[:5]) + (f" and {len(changed) - 5} more" if len(changed) > 5 else "")
         made = f"{len(others)} of {len(records)} records of {folder.name} were made by other code"
         print(f"{made} (changed since: {named}): remove them to run them anew")
-
-
-def _checksum(record: dict) -> str:
-    told = {key: value for key, value in record.items() if key != "checksum"}
-    return files.digest(json.dumps(json.loads(json.dumps(told)), sort_keys=True))
