@@ -20,7 +20,7 @@ FILMS_10 := images/pen_plot.mp4
 FILMS_11 := images/strokes.mp4
 FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10) $(FILMS_11)
 
-.PHONY: all help animations notebooks records data shapes site verify test test-oldest nightly compare bench gpu-check clean
+.PHONY: all help animations notebooks records data shapes site install verify test test-oldest nightly compare bench gpu-check clean
 .DELETE_ON_ERROR:
 .SILENT:
 all: animations
@@ -37,6 +37,8 @@ notebooks: $(READY)  ## publish: run every notebook in place, then renew the num
 records: $(READY)  ## publish, with every record that other code made trained anew (hours of a core; stop and go on at will)
 	TQDM_DISABLE=1 CHROMAE_RECORDS=anew CHROMAE_PUBLISH=all $(RUN) -m chromae run notebooks/*.ipynb
 	$(RUN) -m chromae readme
+
+install: $(READY)  ## only the environment: .venv, with what pyproject.toml lists
 
 data: $(READY)  ## fetch MNIST and CIFAR-10 into data/ (the notebooks fetch what they need, too)
 	$(RUN) -m chromae data
@@ -88,7 +90,7 @@ $(READY): requirements.txt pyproject.toml
 	$(RUN) -c 'import pip' 2>/dev/null || $(RUN) -m ensurepip
 	echo "installing into $(VENV) what pyproject.toml lists and is not there yet: a few minutes at first, mostly PyTorch"
 	$(RUN) -m pip install --quiet --no-compile -r requirements.txt
-	$(RUN) -c 'import IPython, nbclient, sklearn.neighbors, torchvision, chromae.explorer'  # compiles what is used, once
+	$(RUN) -c 'import chromae.__main__, IPython, nbclient, sklearn.neighbors, torchvision, chromae.explorer'  # compiles what is used, once
 	echo "installed"
 	touch $@
 

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import nbformat
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
 
+sys.modules.setdefault("rfc3987_syntax", None)  # saves three seconds of importing nbformat, as in chromae.__main__
 settings.register_profile("chromae", deadline=None)
 settings.register_profile("nightly", deadline=None, max_examples=1000)
 settings.load_profile(
@@ -72,6 +72,8 @@ def repository(tmp_path, monkeypatch):
 
 def write_notebook(path: Path, *sources: str, kernel: str = "python3") -> Path:
     """A notebook of these cells: those that begin with # are Markdown."""
+    import nbformat
+
     made = [
         nbformat.v4.new_markdown_cell(it) if it.startswith("#") else nbformat.v4.new_code_cell(it) for it in sources
     ]
@@ -119,7 +121,8 @@ def execute(name: str, folder: Path) -> Execution:
     }
     if "PYTEST_XDIST_WORKER" in os.environ:  # and no processes for its studies
         environment["LOKY_MAX_CPU_COUNT"] = "1"
-    command = [sys._base_executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--output-dir", folder]
+    nbconvert = "import sys; sys.modules['rfc3987_syntax'] = None; import nbconvert.nbconvertapp as it; it.main()"
+    command = [sys._base_executable, "-c", nbconvert, "--to", "notebook", "--execute", "--output-dir", folder]
     before = stamps(clone)
     process = subprocess.run(
         [*command, f"{name}.ipynb"], cwd=clone / "notebooks", env=environment, capture_output=True, text=True
