@@ -612,9 +612,11 @@ def test_a_strip_shows_four_frames_from_the_first_to_the_last(tmp_path):
         frames.save(np.full((40, 60, 3), 20 * number, np.uint8), folder, number + 1)
     film = frames.film(folder, tmp_path / "film.mp4", fps=6)
     with Image.open(io.BytesIO(previews.strip(film, width=240))) as image:
-        assert image.size == (240, 40)
-        shades = np.asarray(image)[20, 30::60].mean(1)
-    assert np.abs(shades - 20 * np.array([0, 4, 7, 11])).max() < 15
+        assert image.size == (240, 160)  # wide frames: in two rows
+        shades = np.asarray(image)[40::80, 60::120].mean(2)
+    assert np.abs(shades - 20 * np.array([[0, 4], [7, 11]])).max() < 15
+    with Image.open(io.BytesIO(previews.strip(film, count=3, width=180))) as image:
+        assert image.size == (180, 40)  # no even number: in one row
     with Image.open(io.BytesIO(previews.strip(film, count=1, width=60))) as image:
         assert abs(np.asarray(image).mean() - 220) < 15
     with pytest.raises(ValueError, match="could not be read as a film"):
