@@ -73,11 +73,11 @@ def peak(side: str, name: str) -> float:
         side_by_side.alone = None
 
 
-if __name__ == "__main__":
-    if len(sys.argv) > 2 and sys.argv[1].startswith(ALONE):
-        print(peak(sys.argv[1].removeprefix(ALONE), sys.argv[2]))
-        sys.exit()
-    chosen = sys.argv[1:] or list(PAIRS)
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1 and arguments[0].startswith(ALONE):
+        print(peak(arguments[0].removeprefix(ALONE), arguments[1]))
+        return
+    chosen = arguments or list(PAIRS)
     if unknown := set(chosen) - set(PAIRS):
         sys.exit(f"unknown pair {', '.join(sorted(unknown))}, expected some of: {', '.join(PAIRS)}")
     path = settings.ROOT / "results" / "bench.json"
@@ -99,3 +99,7 @@ if __name__ == "__main__":
         pairs = (earlier["pairs"] if same else {}) | measured
         record = made | {"pairs": {name: pairs[name] for name in PAIRS if name in pairs}}
         print(f"wrote {results.write_json(path, record).relative_to(settings.ROOT)}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

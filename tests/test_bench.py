@@ -110,10 +110,9 @@ def test_every_pair_says_what_it_compares(bench):
 
 
 def test_unknown_pair_ends_in_one_sentence(bench):
-    done = subprocess.run([sys.executable, BENCH / "run.py", "color_epoch", "nonsense"], capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr == f"unknown pair nonsense, expected some of: {', '.join(bench.run.PAIRS)}\n"
+    with pytest.raises(SystemExit) as ended:
+        bench.run.main(["color_epoch", "nonsense"])
+    assert ended.value.code == f"unknown pair nonsense, expected some of: {', '.join(bench.run.PAIRS)}"
 
 
 def test_published_loop_trains_evaluates_and_draws(bench, tmp_path):
