@@ -186,6 +186,21 @@ def test_a_run_is_a_copy_with_outputs(ran):
     assert took.seconds > 0
 
 
+@pytest.mark.parametrize(
+    ("flags", "chosen", "threads"),
+    [("", None, None), (" -j2 --jobserver-auth=3,4", None, "3"), (" -j9", None, "1"), (" -j2", "4", "4")],
+)
+def test_a_notebook_beside_others_has_its_share_of_the_cores(repository, monkeypatch, flags, chosen, threads):
+    path = write_notebook(repository / "a.ipynb", 'import os\nprint(os.environ.get("OMP_NUM_THREADS"))')
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.setenv("MAKEFLAGS", flags)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if chosen:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    cells.run(path, cells.Place("a", 1, 1))
+    assert nbformat.read(path, as_version=4).cells[0].outputs[0].text == f"{threads}\n"
+
+
 def test_a_failure_shows_the_cell_its_last_lines_and_how_to_open_it(ran):
     folder, _, failed = ran
     first, *_, last = str(failed).splitlines()

@@ -101,6 +101,18 @@ def run(
     return times.Took(place.seconds(), peak)
 
 
+def _share() -> dict[str, str]:
+    """What leaves a notebook its share of the cores while `make -j` runs others, unless the user has chosen one.
+
+    Two threads each for two notebooks on two cores wait for one another most of the time.
+    """
+    jobs = re.search(r"(^|\s)-j(\d+)", os.environ.get("MAKEFLAGS", ""))
+    if jobs is None or "OMP_NUM_THREADS" in os.environ:
+        return {}
+    cores = str(max(1, (os.cpu_count() or 1) // int(jobs[2])))
+    return {"OMP_NUM_THREADS": cores, "LOKY_MAX_CPU_COUNT": cores}
+
+
 def _read(notebook: Path) -> dict:
     import nbformat
 
@@ -159,7 +171,7 @@ def _execute(
         peak = max(peak, _memory(process) if process else 0.0)
 
     with contextlib.suppress(_Enough), talk.every(LOOK_EVERY, look):
-        client.execute(env=os.environ | QUIET | dict(variables), stdout=log, stderr=log)
+        client.execute(env=os.environ | QUIET | _share() | dict(variables), stdout=log, stderr=log)
     return peak
 
 
