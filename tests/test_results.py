@@ -44,6 +44,13 @@ def test_nineteen_of_twenty_intervals_hold_the_mean(seeds):
     assert np.mean([it["low"] <= 7 <= it["high"] for it in found]) == pytest.approx(0.95, abs=0.012)
 
 
+def test_the_interval_of_a_share_ends_at_0_and_1():
+    free, share = (results.metric([0.9, 1.0], unit) for unit in ("MSE", "share of test digits"))
+    assert free["high"] > 1
+    assert (share["low"], share["high"]) == (free["low"], 1)
+    assert results.metric([0.0, 0.1], "share of seeds")["low"] == 0
+
+
 @pytest.mark.parametrize("values", [0.25, [0.25], torch.tensor([0.25])])
 def test_metric_of_one_number_has_no_spread(values):
     assert results.metric(values, "s") == {"value": 0.25, "spread": 0.0, "n": 1, "unit": "s"}
@@ -124,6 +131,16 @@ def test_fill_shows_intervals_where_they_are_asked_for(published):
     marks = "<!--= 01_topic metrics.mse:.4f --><!--/--> <!--= 01_topic metrics.colors:,.0f --><!--/-->"
     shown = re.sub("<!--.*?-->", "", results.fill(marks, published, intervals=True))
     assert shown == "0.0275 ± 0.0006 [0.0224, 0.0326] 12,345"
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "shown"), [(-0.004, ".2f", "0.00"), (-0.0, ".0f", "0"), (-0.006, ".2f", "-0.01")]
+)
+def test_fill_shows_a_nought_without_a_sign(published, value, form, shown):
+    results.write_json(published / "02_topic.json", {"metrics": {"r2": results.metric([value, value], "R²")}})
+    filled = results.fill(f"<!--= 02_topic metrics.r2:{form} --><!--/-->", published, intervals=True)
+    spread = format(0, form)
+    assert re.sub("<!--.*?-->", "", filled) == f"{shown} ± {spread} [{shown}, {shown}]"
 
 
 def test_fill_renews_every_mark_and_nothing_else(published):

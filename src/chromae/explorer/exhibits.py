@@ -16,7 +16,7 @@ from chromae.explorer.one_file import save_html
 from chromae.records import weights
 
 MNIST = "Digits: MNIST (LeCun, Cortes and Burges), CC BY-SA 3.0."
-CIFAR = "Photos: CIFAR-10 (Krizhevsky 2009), test set, free for research and teaching as its author asks."
+CIFAR = "Photos: CIFAR-10 (Krizhevsky 2009), test set; no licence is stated, its author asks to be cited."
 OURS = "Network: trained by this project's notebooks, MIT licence."
 
 
@@ -129,8 +129,9 @@ EXHIBITS = (
     ),
     Exhibit(
         "shapes.html", "Shapes, sorted by colour and by form", "What does an embedding keep of a shape?",
-        "What its views keep: form, found in {08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of "
-        "nearest neighbours once colours change between views.",
+        "What tells shapes apart in spite of its views: form, found in "
+        "{08_shapes_contrastive metrics.infonce_recolor_shape_knn5:.2f} of nearest neighbours once colours change "
+        "between views.",
         "08_shapes_contrastive", posters.shapes, shapes,
     ),
     Exhibit(

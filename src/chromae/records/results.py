@@ -29,7 +29,7 @@ def metric(values: float | Sequence[float] | np.ndarray | torch.Tensor, unit: st
     Of two seeds or more also `low` and `high`, the confidence interval of 95 % of the mean over all seeds there are, by
     Student's t ("The probable error of a mean", Biometrika 6, 1908): mean ∓ t s/√n, t the quantile of 97.5 % for n − 1
     degrees of freedom: 12.7 of two seeds, 4.3 of three, 2.8 of five. It takes seeds for draws from a normal
-    distribution, and knows no bounds, such as an accuracy's 1.
+    distribution, which knows no bounds; that of a share, whose unit begins so, is cut at 0 and 1.
     """
     values = np.atleast_1d(np.asarray(values, dtype=float))
     if not values.size:
@@ -39,7 +39,10 @@ def metric(values: float | Sequence[float] | np.ndarray | torch.Tensor, unit: st
         return {"value": mean, "spread": 0.0, "n": n, "unit": unit}
     spread = values.std(ddof=1).item()
     reach = stdtrit(n - 1, 0.975).item() * spread / n**0.5
-    return {"value": mean, "spread": spread, "low": mean - reach, "high": mean + reach, "n": n, "unit": unit}
+    low, high = mean - reach, mean + reach
+    if unit.startswith("share"):
+        low, high = max(0.0, low), min(1.0, high)
+    return {"value": mean, "spread": spread, "low": low, "high": high, "n": n, "unit": unit}
 
 
 def spread(values: Sequence[float] | np.ndarray | torch.Tensor, form: str) -> str:
@@ -131,16 +134,22 @@ def fill(text: str, folder: str | Path, intervals: bool = False) -> str:
             value = value[key]
         style = (mark["format"] or ":")[1:]
         if isinstance(value, dict):
-            shown = format(value["value"], style)
+            shown = _rounded(value["value"], style)
             if value["n"] > 1:
-                shown += f" ± {value['spread']:{style}}"
+                shown += f" ± {_rounded(value['spread'], style)}"
             if intervals and "low" in value:  # of one seed, or published before there were any, there is none
-                shown += f" [{value['low']:{style}}, {value['high']:{style}}]"
+                shown += f" [{_rounded(value['low'], style)}, {_rounded(value['high'], style)}]"
         else:
-            shown = format(value, style)
+            shown = _rounded(value, style)
         return mark["head"] + shown + "<!--/-->"
 
     return MARK.sub(show, text)
+
+
+def _rounded(value: object, style: str) -> str:
+    """In this format, and a nought without a sign."""
+    shown = format(value, style)
+    return shown.removeprefix("-") if re.fullmatch(r"-0(\.0*)?%?", shown) else shown
 
 
 def compare(folder: str | Path, published: str | Path) -> tuple[list[str], int]:

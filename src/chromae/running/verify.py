@@ -154,7 +154,10 @@ def _same(before: Mapping, again: Mapping, parts: Sequence[str]) -> bool:
 def _how(same: bool) -> str:
     if same:
         return "same versions and machine, so the same numbers are expected"
-    return "other versions, machine or code, so within three standard deviations of the seeds, 1 % at least"
+    return (
+        "other versions, machine or code, so within three standard deviations of the seeds, 1 % at least "
+        "(of one seed nobody knows how far others fall)"
+    )
 
 
 def _allowed(value: float, spread: float, same: bool) -> float:
