@@ -190,7 +190,8 @@ def test_bad_input_is_one_sentence_before_anything_runs(tmp_path):
         study.run(square, [{"x": 2}, {"x": 2}], [0], tmp_path)
     assert list(tmp_path.iterdir()) == []
     study.run(square, [{"x": "a b"}], [], tmp_path)
-    (tmp_path / "seed=0_x=2.json").write_text(json.dumps({"arguments": {"x": 3, "seed": 0}}))
+    other = {"arguments": {"x": 3, "seed": 0}, "metrics": {}, "preset": "standard", "device": "cpu", "seconds": 1.0}
+    (tmp_path / "seed=0_x=2.json").write_text(json.dumps(other))
     with pytest.raises(ValueError, match=r"holds a run with other arguments.*remove it"):
         study.run(square, [{"x": 2}], [0], tmp_path)
 

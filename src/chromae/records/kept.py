@@ -60,12 +60,10 @@ def read(path: str | Path, arguments: dict, preset: str) -> Record:
     record = results.read_json(path)
     if record.get("checksum") not in (None, checksum(record)):
         raise results.Broken(f"{path} is broken: its content does not have the checksum that it says")
-    if not isinstance(record.get("arguments"), dict):
+    if not _of_a_run(record) or {type(record[part]) for part in ("arguments", "metrics")} != {dict}:
         raise ValueError(f"{path} is no record of a study, but has the name of one: move it elsewhere")
     if record["arguments"] != json.loads(json.dumps(arguments)):
         raise ValueError(f"{path} holds a run with other arguments, {record['arguments']}: remove it to run anew")
-    if not isinstance(record.get("metrics"), dict) or not {"preset", "device", "seconds"} <= record.keys():
-        raise ValueError(f"{path} is no record of a study, but has the name of one: move it elsewhere")
     if record["preset"] != preset:
         raise ValueError(f"{path} holds a run of preset {record['preset']}, expected {preset}: remove it to run anew")
     return record
