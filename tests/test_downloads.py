@@ -71,6 +71,22 @@ def check_equal(arrays):
         np.testing.assert_array_equal(arrays[name], array)
 
 
+def test_a_file_is_asked_for_its_checksums_once_in_every_state(known, monkeypatch, tmp_path):
+    use(monkeypatch, official)
+    downloads.load("mnist", tmp_path)
+    path, asked, digest = tmp_path / "mnist.npz", [], downloads._digest
+    monkeypatch.setattr(downloads, "_digest", lambda array: asked.append(1) or digest(array))
+    for _ in range(2):
+        check_equal(downloads.load("mnist", tmp_path))
+    assert len(asked) == 4
+    before = path.stat()
+    np.savez(path, **tampered(None))  # as large, and of as long ago
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_size == before.st_size
+    with pytest.raises(ValueError, match="does not hold the published arrays"):
+        downloads.load("mnist", tmp_path)
+
+
 @pytest.mark.parametrize("first", [official, offline, tampered], ids=["official", "offline", "tampered"])
 def test_the_first_source_that_gives_the_published_set_is_taken_and_kept(known, monkeypatch, tmp_path, first):
     use(monkeypatch, first, mirror)

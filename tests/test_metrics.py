@@ -106,6 +106,18 @@ def test_pca_errors_equal_scikit_learn(n, seed):
         assert found[size] == pytest.approx(np.square(held_out - rebuilt).mean())
 
 
+def test_pca_errors_of_few_examples_equal_scikit_learn():
+    from sklearn.decomposition import PCA
+
+    random = np.random.default_rng(0)
+    train, test = random.normal(size=(10, 48)), random.normal(size=(7, 48))
+    found = metrics.pca_errors(torch.from_numpy(train), torch.from_numpy(test), [0, 3, 8])
+    assert found[0] == pytest.approx(np.square(test - train.mean(0)).mean())
+    for size in (3, 8):
+        pca = PCA(size, svd_solver="full").fit(train)
+        assert found[size] == pytest.approx(np.square(test - pca.inverse_transform(pca.transform(test))).mean())
+
+
 def test_pca_errors_wants_no_more_numbers_than_pixels():
     with pytest.raises(ValueError, match="sizes holds 7, expected at most 6: train has 9 examples of 6 numbers"):
         metrics.pca_errors(torch.rand(9, 6), torch.rand(9, 6), [7])

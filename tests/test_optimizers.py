@@ -1,8 +1,27 @@
 """Chromae's Adam against torch's, bit for bit."""
 
+import subprocess
+import sys
+
 import torch
 
 from chromae.training import Adam
+
+TRAINING = """
+import sys, torch
+from chromae import datasets, losses, training
+from chromae.figures import pages, plots
+from chromae.models.color_autoencoder import ColorAutoencoder
+
+models = training.Ensemble(ColorAutoencoder, [0, 1])
+for model, sample, loss in (
+    (ColorAutoencoder(), datasets.colors, losses.reconstruction),
+    (models, models.sample(datasets.colors), models.objective(losses.reconstruction)),
+):
+    training.fit(model, sample, loss, epochs=2, epoch_size=64, checkpoint=sys.argv[1] + type(model).__name__)
+pages.sheet(torch.rand(2, 3, 4, 4), 2)
+print([name for name in ("torch._dynamo", "sympy", "torchvision") if name in sys.modules])
+"""
 
 SHAPES = [(2, 3), (2,), (40, 30), ()]
 
@@ -126,3 +145,10 @@ def test_a_step_has_no_profiler_label():
             parameter.grad = torch.ones_like(parameter)
         labels[name] = labels_of_steps(optimizer)
     assert labels == {"ours": set(), "theirs": {"Optimizer.step#Adam.step"}}
+
+
+def test_what_trains_and_plots_does_not_import_torchs_compiler(tmp_path):
+    """It takes seconds of every process."""
+    command = [sys.executable, "-c", TRAINING, str(tmp_path / "checkpoint")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageColor, ImageDraw, ImageFont
+from torchvision.utils import make_grid
 
 from chromae.datasets import sprites
 from chromae.figures import pages, style
@@ -264,6 +265,13 @@ def test_sheet_lays_images_row_by_row():
     assert np.array_equal(sheet[::2, ::3, 0], np.round([[0, 25.5, 51], [76.5, 102, 127.5]]).astype(np.uint8))
     gap = pages.sheet(images, columns=3, gap=1)
     assert (gap[0] == 255).all()
+
+
+@pytest.mark.parametrize(("count", "channels", "columns", "gap"), [(6, 1, 4, 0), (7, 3, 3, 2), (2, 3, 5, 1)])
+def test_a_sheet_is_that_of_torchvision(count, channels, columns, gap):
+    images = torch.rand(count, channels, 4, 5, generator=torch.Generator().manual_seed(0))
+    grid = make_grid(images, nrow=columns, padding=gap, pad_value=1)
+    assert np.array_equal(pages.sheet(images, columns, gap), (255 * grid).round().byte().permute(1, 2, 0))
 
 
 def test_sprites_stand_at_their_points_in_their_colors():

@@ -18,7 +18,7 @@ import torch
 
 from chromae import settings
 from chromae.arguments import check
-from chromae.records import fingerprint, results, study, weights
+from chromae.records import fingerprint, kept, results, study, weights
 
 
 def square(x, seed):
@@ -305,8 +305,8 @@ def test_records_of_other_code_are_made_anew_if_asked_for(tmp_path, monkeypatch)
     monkeypatch.setenv("CHROMAE_RECORDS", "anew")
     with pytest.raises(KeyboardInterrupt):
         study.run(run, CASES, [0], tmp_path, jobs=1)
-    kept = [json.loads((tmp_path / f"seed=0_x={x}.json").read_text())["metrics"]["x"] for x in (2, 5)]
-    assert kept == [6, 10]
+    left = [json.loads((tmp_path / f"seed=0_x={x}.json").read_text())["metrics"]["x"] for x in (2, 5)]
+    assert left == [6, 10]
     stop.unlink()
     both = study.run(run, CASES, [0], tmp_path, jobs=1)
     assert [record["metrics"]["x"] for record in both] == [6, 15]
@@ -315,6 +315,55 @@ def test_records_of_other_code_are_made_anew_if_asked_for(tmp_path, monkeypatch)
     monkeypatch.setenv("CHROMAE_RECORDS", "new")
     with pytest.raises(ValueError, match="CHROMAE_RECORDS is 'new', expected anew or nothing"):
         study.run(run, CASES, [0], tmp_path, jobs=1)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_a_seed_that_repeats_vouches_for_the_others_of_its_case(tmp_path, monkeypatch, factor):
+    ran = tmp_path.with_name("ran")
+
+    def make(factor):
+        def run(x, seed):
+            with ran.open("a") as file:
+                file.write(f"{x},{seed} ")
+            return {"x": factor * x + seed, "seconds": 0.1}
+
+        return run
+
+    old = study.run(make(2), CASES, range(3), tmp_path, jobs=1)
+    for record in old:
+        record["seconds"] = {0: 3.0, 1: 1.0, 2: 2.0}[record["arguments"]["seed"]]
+        record["metrics"]["seconds"] = 9.0
+        record["code"] = {"factor": "other"}
+        if record["arguments"] == {"x": 5, "seed": 2}:
+            record["device"] = "another"
+        record["checksum"] = kept.checksum(record)
+        results.write_json(tmp_path / f"{study.name(record['arguments'])}.json", record)
+    ran.unlink()
+    monkeypatch.setenv("CHROMAE_RECORDS", "anew")
+    new = study.run(make(factor), CASES, range(3), tmp_path, jobs=1)
+    repeated = ["2,1", "5,1", "5,2"]  # the quickest of each case, and what another machine made
+    assert ran.read_text().split() == repeated + ([] if factor == 2 else ["2,0", "2,2", "5,0"])
+    assert [record["metrics"]["x"] for record in new] == [factor * x + seed for x in (2, 5) for seed in range(3)]
+    assert len({json.dumps(record["code"]) for record in new}) == 1
+    stayed = [record["arguments"] for record in new if "vouched_by" in record]
+    assert stayed == ([] if factor == 3 else [{"x": 2, "seed": 0}, {"x": 2, "seed": 2}, {"x": 5, "seed": 0}])
+    for record in new:
+        if "vouched_by" in record:
+            assert (record["vouched_by"], record["made_by"]) == (1, {"factor": "other"})
+            assert record["metrics"]["seconds"] == 9.0
+    ran.unlink()
+    assert study.run(make(factor), CASES, range(3), tmp_path, jobs=1) == new
+    assert not ran.exists()
+
+
+def test_a_record_with_weights_is_made_anew_for_its_file_is_not_looked_at():
+    one = {"arguments": {}, "code": {"a": "1"}, "metrics": {}, "preset": "fast", "device": "CPU", "seconds": 1.0}
+    records = {Path(f"{seed}"): one | {"arguments": {"x": 1, "seed": seed}} for seed in range(3)}
+    assert kept.seeds_of_other_code(records, {}) == [[Path("0"), Path("1"), Path("2")]]
+    records[Path("1")] = records[Path("1")] | {"weights": {"a.safetensors": "digest"}}
+    records[Path("3")] = {key: it for key, it in one.items() if key != "code"}
+    found = kept.seeds_of_other_code(records, {})
+    assert found == [[Path("0"), Path("2")], [Path("1")], [Path("3")]]
 
 
 @pytest.mark.parametrize("damage", ["half", "empty", "no text", "a flipped bit"])
@@ -594,4 +643,4 @@ def test_what_is_missing_is_said_before_it_runs(tmp_path, capsys):
         results.write_json(path, {key: value for key, value in record.items() if key != "checksum"})
     (tmp_path / "seed=0_x=2.json").unlink()
     assert len(study.run(square, CASES, [0, 1], tmp_path, jobs=1)) == len(records)
-    assert "1 of 4 runs have no record and are run now: about 2 minutes\n" in capsys.readouterr().out
+    assert "1 of 4 runs are made now: about 2 minutes\n" in capsys.readouterr().out

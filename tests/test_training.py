@@ -283,14 +283,15 @@ def check_mixed_precision(is_mixed):
     for bf16 in (False, True):
 
         def objective(model, batch):
-            dtypes.add((bf16, model.encoder[0](batch).dtype))  # noqa: B023
+            dtypes.add((bf16, model.training, model.encoder[0](batch).dtype))  # noqa: B023
             return reconstruction(model, batch)
 
         model = make(hidden=(32,))
-        options = {"epochs": 20, "batch_size": 64, "lr": 0.01, "bf16": bf16}
+        options = {"epochs": 20, "batch_size": 64, "lr": 0.01, "bf16": bf16, "validation": some_colors(9)}
         losses.append(fit(model, some_colors(256), objective, **options)["loss"])
         assert {p.dtype for p in model.parameters()} == {torch.float32}
-    assert dtypes == {(False, torch.float32), (True, torch.bfloat16 if is_mixed else torch.float32)}
+    kinds = {False: torch.float32, True: torch.bfloat16 if is_mixed else torch.float32}
+    assert dtypes == {(bf16, training, kind) for bf16, kind in kinds.items() for training in (True, False)}
     assert losses[1][-1] < 0.7 * losses[1][0]
     assert losses[1] == pytest.approx(losses[0], rel=0.05) if is_mixed else losses[1] == losses[0]
 

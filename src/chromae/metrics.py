@@ -209,8 +209,9 @@ def pca_errors(
 ) -> dict[int, float]:
     """MSE on `test` of the best linear code of each size, fitted on `train`: the limit that a network should pass.
 
-    Size 0 is the mean image. It computes in float64, `rows` examples at a time; beyond 4,096 numbers an example in
-    float32 and at once, the axes being those of `torch.svd_lowrank`, within a thousandth of the best.
+    Size 0 is the mean image. It computes in float64, `rows` examples at a time, or all at once if they are fewer than
+    an example's numbers; beyond 4,096 numbers in float32 and at once, the axes being those of `torch.svd_lowrank`,
+    within a thousandth of the best.
     Raises ValueError for a size beyond the numbers of an example, or the examples.
     """
     check_some(train=train, test=test)
@@ -221,7 +222,11 @@ def pca_errors(
             f"sizes holds {max(sizes)}, expected at most {min(fitted.shape)}: "
             f"train has {fitted.shape[0]} examples of {fitted.shape[1]} numbers"
         )
-    if fitted.shape[1] <= 4096:
+    if fitted.shape[0] < fitted.shape[1] <= 4096:  # few examples span few axes
+        exact = _double(fitted)
+        mean = exact.mean(0)
+        axes = torch.linalg.svd(exact - mean, full_matrices=False).Vh.T
+    elif fitted.shape[1] <= 4096:
         mean = sum(_double(part).sum(0) for part in fitted.split(rows)) / len(fitted)
         centered = (_double(part) - mean for part in fitted.split(rows))
         axes = torch.linalg.eigh(sum(part.T @ part for part in centered)).eigenvectors.flip(1)  # the widest axis first

@@ -499,6 +499,9 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "arguments": records()[0]["arguments"],
         "preset": "fast",
     },
+    "records.kept.repeats": lambda tmp: {"before": records()[0], "again": records()[0]},
+    "records.kept.seeds_of_other_code": lambda tmp: {"records": {tmp / "seed=0.json": records()[0]}, "code": {}},
+    "records.kept.vouched": lambda tmp: {"record": records()[0], "code": {}, "seed": 1},
     "records.kept.checksum": lambda tmp: {"record": records()[0]},
     "records.study.run": lambda tmp: {
         "function": run_one,
@@ -643,7 +646,8 @@ def public() -> Iterator[tuple[str, Callable]]:
                 if not hasattr(it, "_fields"):  # of named tuples functions look at the fields
                     yield _name(it), it
                 for own, method in vars(it).items():
-                    if inspect.isfunction(method) and not own.startswith("_") and not hasattr(it, "_fields"):
+                    ours = inspect.isfunction(method) and method.__module__ == found.name  # not torch's, taken as it is
+                    if ours and not own.startswith("_") and not hasattr(it, "_fields"):
                         yield _name(method), method
 
 

@@ -1,4 +1,4 @@
-"""Data that is fetched once: from the cache, else the official source, else a mirror, checked whenever it is read.
+"""Data that is fetched once: from the cache, else the official source, else a mirror, checked before it is used.
 
 `python -m chromae data` fetches all of it.
 """
@@ -48,18 +48,19 @@ def load(name: str, folder: str | Path | None = None) -> Arrays:
 
     MNIST's images have shape (n, 28, 28), CIFAR-10's (n, 3, 32, 32). They lie in `folder`, by default
     `settings.data_folder()`, as one file. It and a download are trusted only if their SHA-256 are those of the
-    published sets. A broken file is moved aside and fetched again; of two processes, one fetches, the other waits.
-    Raises ValueError for another name and for a file that is whole, but another program's; ConnectionError, with what
-    to do, if no source can be reached; OSError for a file that may not be read or written.
+    published sets, which a process asks of every state of the file once. A broken file is moved aside and fetched
+    again; of two processes, one fetches, the other waits. Raises ValueError for another name and for a file that is
+    whole, but another program's; ConnectionError, with what to do, if no source can be reached; OSError for a file that
+    may not be read or written.
     """
     if name not in SOURCES:
         raise ValueError(f"name is {name!r}, expected one of {', '.join(SOURCES)}")
     folder = Path(folder or settings.data_folder())
     path, digests = folder / f"{name}.npz", DIGESTS[name]
-    if not _wrong(arrays := _read(path, digests), digests):
+    if arrays := _published(path, digests):
         return arrays
     with files.alone(folder, "fetching data into"):
-        if not _wrong(arrays := _read(path, digests), digests):
+        if arrays := _published(path, digests):
             return arrays  # another process has fetched it meanwhile
         if path.exists():
             _move_aside(path, digests)
@@ -72,17 +73,26 @@ def load(name: str, folder: str | Path | None = None) -> Arrays:
     return arrays
 
 
-def _read(path: Path, names: Iterable[str]) -> Arrays:
-    """Those of a file's arrays that have these names; none if there is no file, or one that is broken."""
+_checked: set[tuple] = set()  # states of files that this process has found to hold what is published
+
+
+def _published(path: Path, digests: dict[str, str]) -> Arrays:
+    """A file's arrays; none if there is no file, or one that is broken or holds something else than is published."""
     try:
         with path.open("rb") as stream, np.load(stream) as file:
-            return {name: file[name] for name in names if name in file}
+            about = os.fstat(stream.fileno())
+            state = (*digests.values(), about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns, about.st_ctime_ns)
+            arrays = {name: file[name] for name in digests if name in file}  # zip's own checksums are compared here
     except FileNotFoundError:
         return {}
     except Exception as error:  # NumPy and zipfile have many for a broken file
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):  # of the disk, not of its content
             raise OSError(error.errno, f"{path.name} could not be read ({error.strerror})", str(path)) from error
         return {}
+    if state not in _checked and _wrong(arrays, digests):
+        return {}
+    _checked.add(state)
+    return arrays
 
 
 def _wrong(arrays: Arrays, digests: dict[str, str]) -> list[str]:

@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float, Int, Real, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from chromae import latents
 from chromae.arguments import gave
@@ -178,12 +177,21 @@ def sprites(
 def sheet(
     images: Float[Tensor, "n channels height width"], columns: Count, gap: Natural = 0
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Images in [0, 1] side by side, row by row, `gap` white pixels between them."""
+    """Images in [0, 1] side by side, row by row, `gap` white pixels between and around them.
+
+    What torchvision's `make_grid` gives, which leaves one image without its frame, and whose import takes seconds.
+    """
     check_some(images=images)
     if images.shape[1] not in (1, 3):
         raise ValueError(f"images has {images.shape[1]} channels, expected 1 or 3")
-    grid = make_grid(images.detach().cpu().float().clamp(0, 1), nrow=columns, padding=gap, pad_value=1)
-    return (grid * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    levels = (images.detach().cpu().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    columns, (height, width) = min(columns, len(images)), images.shape[2:]
+    page = np.full((gap - (-len(images) // columns) * (height + gap), gap + columns * (width + gap), 3), 255, np.uint8)
+    for number, tile in enumerate(levels.permute(0, 2, 3, 1).numpy()):
+        row, column = divmod(number, columns)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
+        page[top : top + height, left : left + width] = tile
+    return page
 
 
 def _check_finite(**arguments: Real[np.ndarray, "..."]) -> None:

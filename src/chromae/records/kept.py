@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from beartype.vale import Is
 
 from chromae import files, settings
+from chromae.arguments.kinds import Seed
 from chromae.records import results, weights
 
 PARTS = {"arguments", "metrics", "preset", "device", "seconds"}  # that every record has
@@ -22,20 +24,16 @@ Record = Annotated[dict, Is[_of_a_run]]
 
 
 def of(path: str | Path, arguments: dict, preset: str, code: dict[str, str]) -> Record | None:
-    """The record of a run that need not run again, if there is one; CHROMAE_RECORDS=anew takes none of other code.
+    """The record of a run that need not run again, whichever code made it, if there is one.
 
     A broken one is moved aside. One that a run by hand left in build/ is taken to `path`, with its weights, if this
-    code made it. Raises ValueError for a file that is no record of this run, and for another CHROMAE_RECORDS.
+    code made it. Raises ValueError for a file that is no record of this run.
     """
-    asked = os.environ.get("CHROMAE_RECORDS", "")
-    if asked not in ("", "anew"):
-        raise ValueError(f"CHROMAE_RECORDS is {asked!r}, expected anew or nothing")
     path = Path(path)
     found = settings.find(path)
     if found.exists():
         try:
-            record = read(found, arguments, preset)
-            return None if asked == "anew" and record.get("code") != code else record
+            return read(found, arguments, preset)
         except results.Broken as error:
             moved = found == path
             if moved:
@@ -53,6 +51,46 @@ def of(path: str | Path, arguments: dict, preset: str, code: dict[str, str]) -> 
                 results.write_json(path, record)
                 return record
     return None
+
+
+def anew() -> bool:
+    """Whether CHROMAE_RECORDS is "anew": then records of other code are looked at. Raises ValueError for others."""
+    asked = os.environ.get("CHROMAE_RECORDS", "")
+    if asked not in ("", "anew"):
+        raise ValueError(f"CHROMAE_RECORDS is {asked!r}, expected anew or nothing")
+    return asked == "anew"
+
+
+def seeds_of_other_code(records: Mapping[Path, Record | None], code: dict[str, str]) -> list[list[Path]]:
+    """Records that another code made: together the seeds of one case, if they say that one code made them alike.
+
+    A record with weights is alone, for its file has to be made by the code of now.
+    """
+    groups: dict[str, list[Path]] = {}
+    for path, record in records.items():
+        if record is not None and record.get("code") != code:
+            case = {name: it for name, it in record["arguments"].items() if name != "seed"}
+            kin = [case, *(record.get(part) for part in ("code", "device", "versions"))]
+            alone = "code" not in record or "weights" in record
+            groups.setdefault(f"{path}" if alone else json.dumps(kin, sort_keys=True), []).append(path)
+    return list(groups.values())
+
+
+def repeats(before: Record, again: Record) -> bool:
+    """Whether a run gave the same numbers again, bit for bit; seconds do not count."""
+    numbers = [
+        {name: it for name, it in one["metrics"].items() if not name.startswith("seconds")} for one in (before, again)
+    ]
+    return json.dumps(numbers[0], sort_keys=True) == json.dumps(numbers[1], sort_keys=True)
+
+
+def vouched(record: Record, code: dict[str, str], seed: Seed) -> Record:
+    """A record that may stay, for another seed of its case gives the same numbers with the code of now.
+
+    It then says this code, in "made_by" its own, and in "vouched_by" the seed that repeats.
+    """
+    record = record | {"made_by": record.get("made_by", record.get("code")), "code": code, "vouched_by": seed}
+    return record | {"checksum": checksum(record)}
 
 
 def read(path: str | Path, arguments: dict, preset: str) -> Record:

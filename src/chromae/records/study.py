@@ -36,20 +36,21 @@ def run(
 ) -> list[Record]:
     """`function(**case, seed=seed)`, which returns named numbers, for every case and seed; their records, in order.
 
-    A record in `folder` holds arguments, metrics, preset, device, seconds, versions and a fingerprint of the code,
+    A record in `folder` holds arguments, metrics, preset, device, seconds, versions and a fingerprint of its code,
     under a name made of the arguments, and of the preset unless that is "standard". A run that has one, there or where
     `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. The
-    name alone decides: if other code made it, a line says so, unless CHROMAE_RECORDS is "anew": then each such run runs
-    again, and its record is replaced when it has ended. A broken one is moved aside, and run anew. What a run by
+    name alone decides: if other code made it, a line says so, unless CHROMAE_RECORDS is "anew": then it is run again.
+    Of seeds of one case that one code made on one machine the quickest is, and if it repeats bit for bit the others
+    stay, as `kept.vouched` says; else they are run, too. A broken record is moved aside, and run anew. What a run by
     hand left in build/ is taken to where records are published, with its weights, if this code made it and they still
     are those that it saved. Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an
     accelerator; inside `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back
     and are written here, without a common disk. An interrupt goes on to the caller: runs in flight leave no record.
 
-    Raises ValueError for arguments that JSON cannot hold, two cases under one name, or a file that is no record of its
-    name's run.
+    Raises ValueError for arguments that JSON cannot hold, two cases under one name, a file that is no record of its
+    name's run, or another CHROMAE_RECORDS.
     """
-    folder, preset, code = Path(folder), settings.preset(), fingerprint.of(function)
+    folder, preset, code, anew = Path(folder), settings.preset(), fingerprint.of(function), kept.anew()
     tasks = _tasks(cases, list(seeds), folder)
     for arguments in tasks.values():
         try:
@@ -58,19 +59,35 @@ def run(
             raise ValueError(f"cases hold {arguments}, which function does not take ({error})") from error
     folder.mkdir(parents=True, exist_ok=True)
     records = {path: kept.of(path, arguments, preset, code) for path, arguments in tasks.items()}
-    missing = [path for path, record in records.items() if record is None]
-    if missing:
-        jobs = jobs or (joblib.cpu_count(only_physical_cores=True) if settings.device().type == "cpu" else 1)
-        _forecast(list(records.values()), jobs)
-        made = joblib.Parallel(n_jobs=min(jobs, len(missing)), return_as="generator_unordered")(
-            joblib.delayed(_run)(function, tasks[path], preset, code) for path in missing
+
+    def make(paths: list[Path]) -> None:
+        if not paths:
+            return
+        most = jobs or (joblib.cpu_count(only_physical_cores=True) if settings.device().type == "cpu" else 1)
+        _forecast(records, paths, most)
+        made = joblib.Parallel(n_jobs=min(most, len(paths)), return_as="generator_unordered")(
+            joblib.delayed(_run)(function, tasks[path], preset, code) for path in paths
         )
         with contextlib.closing(made), warnings.catch_warnings():
             # joblib replaces a worker that grew, as those do that hold a network; no run is lost by it
             warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-            for record in tqdm(made, total=len(missing), desc=folder.name, unit="run"):
+            for record in tqdm(made, total=len(paths), desc=folder.name, unit="run"):
                 path = _path(folder, record["arguments"])
                 records[path] = kept.read(results.write_json(path, record), tasks[path], preset)
+
+    groups = kept.seeds_of_other_code(records, code) if anew else []
+    tried = [min(group, key=lambda path: records[path]["seconds"]) for group in groups]
+    before = [records[path] for path in tried]
+    make([path for path, record in records.items() if record is None] + tried)
+    others = []
+    for path, old, group in zip(tried, before, groups, strict=True):
+        if not kept.repeats(old, records[path]):
+            others += [other for other in group if other != path]
+            continue
+        for other in (other for other in group if other != path):
+            stays = kept.vouched(records[other], code, tasks[path]["seed"])
+            records[other] = kept.read(results.write_json(other, stays), tasks[other], preset)
+    make(others)
     _report(list(records.values()), code, folder)
     return list(records.values())
 
@@ -133,12 +150,14 @@ def origin(records: Sequence | Mapping) -> str:
     return f"RECORD · {runs}, preset {made['preset']}, {took}{each} on {made['device']}"
 
 
-def _forecast(records: Sequence[Record | None], jobs: int) -> None:
-    """Say how many runs are missing, and how long they will take if they take as long as those that have a record."""
-    known = [record["seconds"] for record in records if record is not None]
-    missing = len(records) - len(known)
-    if (minutes := sum(known) / max(1, len(known)) / 60 * -(-missing // jobs)) >= 1:
-        print(f"{missing} of {len(records)} runs have no record and are run now: about {minutes:.0f} minutes")
+def _forecast(records: Mapping[Path, Record | None], paths: Sequence[Path], jobs: int) -> None:
+    """Say how many runs are made now, and how long they will take if they take as long as those that have a record."""
+    known = {path: record["seconds"] for path, record in records.items() if record is not None}
+    mean = sum(known.values()) / max(1, len(known))
+    longest = max(known.get(path, mean) for path in paths)
+    seconds = max(longest, sum(known.get(path, mean) for path in paths) / jobs)
+    if seconds >= 60:
+        print(f"{len(paths)} of {len(records)} runs are made now: about {seconds / 60:.0f} minutes")
 
 
 def _all(records: object) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -64,7 +65,7 @@ def fit(
             for the gradient (an ensemble has one per member).
         schedule: learning-rate factor as a function of the training progress in [0, 1), such as `one_cycle`.
         clip: largest norm of the gradient.
-        bf16: mixed precision where the hardware has bfloat16; float32 elsewhere.
+        bf16: mixed precision where the hardware has bfloat16, in validation, too; float32 elsewhere.
         validation: a tensor, or a tuple of them, as `data` may be; its terms are logged as "val_…", in eval mode.
         callback: `callback(epoch, model, history)` after epochs 1 … epochs, in eval mode, without gradients. A resumed
             run calls back from the epoch of its checkpoint on: what a callback noted before that is in `history`, or
@@ -131,7 +132,7 @@ def fit(
                         with autocast:
                             terms = progress.named(gave("objective", objective(model, batch), Returned))
                         loss = terms["loss"] if workers == 1 else share * terms["loss"]
-                        loss.backward(torch.ones_like(loss) if loss.ndim else None)
+                        (loss.sum() if loss.ndim else loss).backward()
                         if workers > 1:
                             distributed.sum_gradients(model)
                         if clip is not None:
@@ -139,7 +140,7 @@ def fit(
                         state.optimizer.step()
                         log.add(terms, count)
                 if validation is not None:
-                    log.validation = _validate(model, objective, validation, batch_size)
+                    log.validation = _validate(model, objective, validation, batch_size, autocast)
                 log.note()
                 state.epoch += 1
                 if rank == 0 and checkpoint is not None:
@@ -187,13 +188,16 @@ def _content(checkpoint: str | Path | None) -> bytes | None:
 
 
 @torch.no_grad()
-def _validate(model: nn.Module, objective: Objective, data: Batch, batch_size: int) -> dict[str, list]:
+def _validate(
+    model: nn.Module, objective: Objective, data: Batch, batch_size: int, autocast: AbstractContextManager
+) -> dict[str, list]:
     model.eval()
     parameters, lengths = list(model.parameters()), []
     block = []
     for start in range(0, length(data), batch_size):
         batch = take(data, slice(start, start + batch_size), parameters[0].device)
-        block.append(progress.named(objective(model, batch), learns=False))
+        with autocast:
+            block.append(progress.named(objective(model, batch), learns=False))
         lengths.append(length(batch))
     terms, _ = progress.fetch(block, parameters)
     return {f"val_{name}": [mean] for name, mean in progress.means([terms], lengths).items()}

@@ -1,5 +1,6 @@
 """The optimiser that `training.fit` uses unless it is given another."""
 
+import inspect
 from collections.abc import Iterable
 
 import torch
@@ -59,6 +60,12 @@ class Adam(torch.optim.Adam):
             )
 
     step.hooked = True  # or torch wraps every step in a profiler label
+
+    # Torch's own without the wrapper that keeps its compiler out of them, for it imports that compiler to do so, which
+    # takes seconds of every process that trains. No compiled function is to call these.
+    add_param_group, state_dict, load_state_dict = (
+        inspect.unwrap(getattr(torch.optim.Adam, name)) for name in ("add_param_group", "state_dict", "load_state_dict")
+    )
 
     def _start(self, parameter: torch.Tensor) -> dict[str, torch.Tensor]:
         state = self.state[parameter]
