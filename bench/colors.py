@@ -26,7 +26,7 @@ def color_epoch() -> dict:
 
     def evaluate_and_draw(epoch: int, model: ColorAutoencoder, history: dict) -> None:
         errors.append(losses.mse(model(test), test).item())
-        picture = pages.frame({"latent plane": color_map(model)}, [errors], axes, zoom=1)
+        picture = pages.frame({"latent plane": color_map(model).numpy()}, [errors], axes, zoom=1)
         frames.save(picture, folder, epoch)
 
     def ours() -> None:

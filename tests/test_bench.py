@@ -109,6 +109,22 @@ def test_every_pair_says_what_it_compares(bench):
     assert all(pair.__doc__ for pair in bench.run.PAIRS.values())
 
 
+class Ran(Exception):
+    """Our side of a pair has run."""
+
+
+@pytest.mark.parametrize("name", ["color_epoch", "fit_overhead_cost", "cb_log_density", "shapes_render"])
+def test_our_side_of_a_pair_runs(bench, monkeypatch, name):
+    def once(ours, *_, **__):
+        ours()
+        raise Ran
+
+    pair = bench.run.PAIRS[name]
+    monkeypatch.setattr(sys.modules[pair.__module__], "compare", once)
+    with pytest.raises(Ran):
+        pair()
+
+
 def test_unknown_pair_ends_in_one_sentence(bench):
     with pytest.raises(SystemExit) as ended:
         bench.run.main(["color_epoch", "nonsense"])
