@@ -14,7 +14,7 @@ from matplotlib import colors
 from matplotlib.collections import LineCollection, PathCollection
 from PIL import Image
 
-from chromae.figures import plots, style
+from chromae.figures import plots, png, style
 
 
 @pytest.fixture
@@ -197,3 +197,26 @@ def test_a_wall_shows_every_pixel_as_a_square_of_its_colour(monkeypatch, dpi):
 def test_a_wall_wants_a_picture():
     with pytest.raises(ValueError, match="pictures is empty"):
         plots.wall({}, columns=2)
+
+
+@pytest.mark.parametrize("colors", [2, 200, 5000])
+@pytest.mark.parametrize("alpha", [None, 255, 7])
+def test_a_smaller_png_has_the_same_pixels(colors, alpha):
+    pixels = np.random.default_rng(0).integers(0, 256, (colors, 3), dtype=np.uint8)
+    picture = pixels[np.random.default_rng(1).integers(0, colors, (80, 90))]
+    if alpha is not None:
+        picture = np.dstack([picture, np.full((80, 90), alpha, np.uint8)])
+    before = io.BytesIO()
+    Image.fromarray(picture).save(before, "PNG", dpi=(72, 72))
+    data = png.smaller(before.getvalue())
+    with Image.open(io.BytesIO(data)) as again:
+        assert again.mode == ("P" if colors < 257 and alpha != 7 else again.mode)
+        assert (np.asarray(again.convert("RGBA")) == np.asarray(Image.fromarray(picture).convert("RGBA"))).all()
+        assert again.info["dpi"] == pytest.approx((72, 72), abs=0.1)
+    assert len(data) <= len(before.getvalue())
+    assert png.smaller(data) == data
+
+
+def test_what_is_no_png_is_refused():
+    with pytest.raises(ValueError, match="data is no PNG"):
+        png.smaller(b"not a picture")

@@ -3,6 +3,7 @@
 import functools
 import importlib
 import inspect
+import io
 import pkgutil
 import types
 import typing
@@ -13,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import AbstractArray
 from matplotlib.figure import Figure
+from PIL import Image
 from safetensors import safe_open
 from torch import Generator, Tensor, nn
 
@@ -108,6 +110,12 @@ def uint8(*shape: int) -> np.ndarray:
 
 def generator() -> Generator:
     return Generator().manual_seed(1)
+
+
+def a_png() -> bytes:
+    data = io.BytesIO()
+    Image.new("RGB", (4, 3)).save(data, "PNG")
+    return data.getvalue()
 
 
 def made(n: int = 6) -> sprites.Factors:
@@ -400,6 +408,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
         "room": 3,
     },
     "figures.plots.show_png": lambda tmp: {"figure": Figure(figsize=(1, 1))},
+    "figures.png.smaller": lambda tmp: {"data": a_png()},
     "figures.plots.publish": lambda tmp: {"figure": Figure(figsize=(1, 1)), "path": tmp / "figure.png"},
     "pens.Layer": lambda tmp: plot().layers[0]._asdict(),
     "pens.plot": lambda tmp: {

@@ -17,7 +17,7 @@ from torch import Tensor
 from chromae import files
 from chromae.arguments.kinds import Count, Finite, Natural
 from chromae.arguments.precision import HALVES
-from chromae.figures import pages, style
+from chromae.figures import pages, png, style
 
 
 def _that_is_a_color(name: str) -> bool:
@@ -150,5 +150,7 @@ def caption(figure: Figure, text: str) -> None:
 
 def publish(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, to a temporary name first."""
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", metadata={"Software": None})
     with files.replacing(path) as part:
-        figure.savefig(part, format="png", metadata={"Software": None})
+        part.write_bytes(png.smaller(drawn.getvalue()))

@@ -1,5 +1,6 @@
 """A notebook run from its first cell to its last, in a process of its own, saying where it is."""
 
+import base64
 import contextlib
 import os
 import re
@@ -13,6 +14,7 @@ from typing import IO
 
 from chromae import files, settings
 from chromae.arguments.kinds import Count, Size
+from chromae.figures import png
 from chromae.running import talk, times
 
 LAST = 25  # lines of a cell, and of what it said, that a failure shows
@@ -127,6 +129,10 @@ def _write(content: dict, path: Path) -> Path:
     from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
     content, _ = CoalesceStreamsPreprocessor(enabled=True)(content, {})
+    for output in (one for cell in content.cells for one in cell.get("outputs", [])):
+        if "image/png" in output.get("data", {}):
+            smaller = png.smaller(base64.b64decode(output["data"]["image/png"]))
+            output["data"]["image/png"] = base64.b64encode(smaller).decode()
     with files.replacing(path) as part:
         part.write_text(nbformat.writes(content, version=4).rstrip("\n") + "\n", encoding="utf-8")
     return path
