@@ -86,7 +86,7 @@ def write_readme(folder: Path, which: int) -> None:
 
 
 def write_figure(folder: Path, which: int) -> None:
-    figure = matplotlib.figure.Figure((1, 1))
+    figure = matplotlib.figure.Figure((4, 4))  # more than 2 kB
     figure.subplots().plot([0, which])
     plots.publish(figure, folder / "figure.png")
 
