@@ -34,7 +34,7 @@ notebooks: $(READY)  ## publish: run every notebook in place, then renew the num
 	TQDM_DISABLE=1 CHROMAE_PUBLISH=all $(RUN) -m chromae run notebooks/*.ipynb
 	$(RUN) -m chromae readme
 
-records: $(READY)  ## publish, with records of other code trained anew, unless they repeat (hours of a core; stop and go on at will)
+records: $(READY)  ## publish, with records of other code trained anew, of several seeds one if it repeats (hours; stop and go on at will)
 	TQDM_DISABLE=1 CHROMAE_RECORDS=anew CHROMAE_PUBLISH=all $(RUN) -m chromae run notebooks/*.ipynb
 	$(RUN) -m chromae readme
 

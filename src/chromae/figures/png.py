@@ -21,5 +21,5 @@ def smaller(data: bytes) -> bytes:
         few = plain.quantize(256, dither=Image.Dither.NONE) if plain.getcolors(256) else None
         plain = few if few is not None and few.convert("RGB").tobytes() == plain.tobytes() else plain
     made = io.BytesIO()
-    plain.save(made, "PNG", optimize=True, **{key: image.info[key] for key in ("dpi",) if key in image.info})
+    plain.save(made, "PNG", optimize=True, dpi=image.info.get("dpi"))
     return min(data, made.getvalue(), key=len)

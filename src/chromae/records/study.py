@@ -81,10 +81,11 @@ def run(
     make([path for path, record in records.items() if record is None] + tried)
     others = []
     for path, old, group in zip(tried, before, groups, strict=True):
+        group.remove(path)
         if not kept.repeats(old, records[path]):
-            others += [other for other in group if other != path]
+            others += group
             continue
-        for other in (other for other in group if other != path):
+        for other in group:
             stays = kept.vouched(records[other], code, tasks[path]["seed"])
             records[other] = kept.read(results.write_json(other, stays), tasks[other], preset)
     make(others)

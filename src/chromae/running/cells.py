@@ -131,8 +131,9 @@ def _write(content: dict, path: Path) -> Path:
     content, _ = CoalesceStreamsPreprocessor(enabled=True)(content, {})
     for output in (one for cell in content.cells for one in cell.get("outputs", [])):
         if "image/png" in output.get("data", {}):
-            smaller = png.smaller(base64.b64decode(output["data"]["image/png"]))
-            output["data"]["image/png"] = base64.b64encode(smaller).decode()
+            with contextlib.suppress(ValueError):  # a cell may show what is no PNG: it stays as it is
+                smaller = png.smaller(base64.b64decode(output["data"]["image/png"]))
+                output["data"]["image/png"] = base64.b64encode(smaller).decode()
     with files.replacing(path) as part:
         part.write_text(nbformat.writes(content, version=4).rstrip("\n") + "\n", encoding="utf-8")
     return path
