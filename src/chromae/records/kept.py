@@ -62,17 +62,17 @@ def anew() -> bool:
 
 
 def seeds_of_other_code(records: Mapping[Path, Record | None], code: dict[str, str]) -> list[list[Path]]:
-    """Records that another code made: together the seeds of one case, if they say that one code made them alike.
+    """Records that another code made: together the seeds of one case, if what they say of who made them is the same.
 
-    A record with weights is alone, for its file has to be made by the code of now.
+    Of old ones that do not say which code did, machine and versions are. A record with weights is alone, for its file
+    has to be made by the code of now.
     """
     groups: dict[str, list[Path]] = {}
     for path, record in records.items():
         if record is not None and record.get("code") != code:
             case = {name: it for name, it in record["arguments"].items() if name != "seed"}
             kin = [case, *(record.get(part) for part in ("code", "device", "versions"))]
-            alone = "code" not in record or "weights" in record
-            groups.setdefault(f"{path}" if alone else json.dumps(kin, sort_keys=True), []).append(path)
+            groups.setdefault(f"{path}" if "weights" in record else json.dumps(kin, sort_keys=True), []).append(path)
     return list(groups.values())
 
 

@@ -40,7 +40,7 @@ def run(
     under a name made of the arguments, and of the preset unless that is "standard". A run that has one, there or where
     `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. The
     name alone decides: if other code made it, a line says so, unless CHROMAE_RECORDS is "anew": then it is run again.
-    Of seeds of one case that one code made on one machine the quickest is, and if it repeats bit for bit the others
+    Of seeds of one case that one code made on one machine the first is, and if it repeats bit for bit the others
     stay, as `kept.vouched` says; else they are run, too. A broken record is moved aside, and run anew. What a run by
     hand left in build/ is taken to where records are published, with its weights, if this code made it and they still
     are those that it saved. Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an
@@ -76,7 +76,7 @@ def run(
                 records[path] = kept.read(results.write_json(path, record), tasks[path], preset)
 
     groups = kept.seeds_of_other_code(records, code) if anew else []
-    tried = [min(group, key=lambda path: records[path]["seconds"]) for group in groups]
+    tried = [group[0] for group in groups]  # seed 0, as a rule, which keeps what it trained
     before = [records[path] for path in tried]
     make([path for path, record in records.items() if record is None] + tried)
     others = []
