@@ -24,6 +24,7 @@ def small(
     strided: bool = False,
     extra: Natural = 0,
     rectified: bool = True,
+    activation: Callable[[], nn.Module] = nn.LeakyReLU,
     output: Callable[[Tensor], Tensor] = torch.sigmoid,
     inside: Count = 3,
     outside: Count = 3,
@@ -38,6 +39,7 @@ def small(
         strided: halve by a stride of the convolution instead of a 2 × 2 maximum.
         extra: more convolutions of the same width, before the code and after it.
         rectified: a ReLU on the code, as published: it then spends half of its range on nothing.
+        activation: makes what follows every convolution but the last of each side.
         output: of the decoder, as published a sigmoid.
         inside, outside: channels of the picture that goes in, and of the one that comes out.
     """
@@ -56,12 +58,12 @@ def small(
         halve = index < halvings
         encoder.append(convolution(before, after, stride=2 if halve and strided else 1))
         if index < len(channels):
-            encoder.append(nn.LeakyReLU())
+            encoder.append(activation())
         if halve and not strided:
             encoder.append(nn.MaxPool2d(2))
     for _ in range(extra):
-        encoder += [nn.LeakyReLU(), convolution(latent, latent)]
-        decoder += [convolution(latent, latent), nn.LeakyReLU()]
+        encoder += [activation(), convolution(latent, latent)]
+        decoder += [convolution(latent, latent), activation()]
     if rectified:
         encoder.append(nn.ReLU())
     back = [*widths[:1:-1], outside]
@@ -70,7 +72,7 @@ def small(
             decoder.append(nn.Upsample(scale_factor=2))
         decoder.append(convolution(before, after))
         if index < len(back) - 2:
-            decoder.append(nn.LeakyReLU())
+            decoder.append(activation())
     return Autoencoder(nn.Sequential(*encoder), nn.Sequential(*decoder), output)
 
 
