@@ -56,6 +56,7 @@ def test_gammas_are_powers_from_the_darkest_to_the_brightest(level):
 BINS = torch.tensor([[0.5, 0.5], [0.6, 0.4], [0.3, 0.7]])
 MODELS = {
     "base": colorizer.base,
+    "base, luma alone": lambda: colorizer.base(four_greys=False),
     "double": lambda: colorizer.base(double=True),
     "custom": colorizer.custom,
     "guess": lambda: colorizer.Guess(width=8),
@@ -89,6 +90,8 @@ def test_the_published_network_sees_four_greys_and_gives_two_chromas(double):
     greys = torch.cat([luma**gamma for gamma in (0.1, 0.5, 1.5, 3.0)], dim=1)
     by_hand = torch.sigmoid(model.network.decoder(model.network.encoder(greys)))
     torch.testing.assert_close(model(luma), by_hand)
+    plain = colorizer.base(double, four_greys=False)
+    torch.testing.assert_close(plain(luma), torch.sigmoid(plain.network.decoder(plain.network.encoder(luma))))
 
 
 def test_a_guess_starts_near_grey_and_adds_an_eighth_of_its_network():
@@ -101,6 +104,7 @@ def test_published_sizes():
     convolutions = ((4, 16), (16, 16), (16, 16), (16, 32), (32, 32), (32, 32), (32, 16), (16, 8), (8, 2))
     assert count(colorizer.custom()) == sum(9 * before * after + after for before, after in convolutions)
     assert count(colorizer.base()) == 4911 + 9 * 8 - (9 * 12 + 1)  # one channel more goes in, one less comes out
+    assert count(colorizer.base(four_greys=False)) == count(colorizer.base()) - 9 * 3 * 8
 
 
 def test_a_guess_sees_the_whole_picture():

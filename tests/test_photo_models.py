@@ -45,6 +45,8 @@ def test_every_variant_goes_there_and_back(options, shape):
 def test_the_baseline_has_its_published_size():
     assert count(photos.small()) == 4911
     assert photos.small().encode(torch.rand(1, 3, 32, 32)).numel() == 1024
+    kinds = [type(layer) for layer in photos.small(activation=nn.SiLU, extra=1).modules()]
+    assert (kinds.count(nn.SiLU), kinds.count(nn.LeakyReLU)) == (5, 0)
 
 
 @pytest.mark.parametrize(("options", "shape"), VARIANTS.values(), ids=VARIANTS)

@@ -38,20 +38,23 @@ def gammas(luma: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 4 h w"]:
 
 
 class Published(nn.Module):
-    """luma → four greys → `network` → chroma."""
+    """luma → four greys, or luma as it is → `network` → chroma."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module, four_greys: bool = True):
         super().__init__()
-        self.network = network
+        self.network, self.four_greys = network, four_greys
 
     def forward(self, luma: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n 2 height width"]:
-        return self.network(gammas(luma)).float()
+        return self.network(gammas(luma) if self.four_greys else luma).float()
 
 
-def base(double: bool = False) -> Published:
-    """Roelofs and Gu's first (2020): their photo autoencoder, four greys in, two chromas out, or twice as wide."""
+def base(double: bool = False, four_greys: bool = True) -> Published:
+    """Roelofs and Gu's first (2020): their photo autoencoder, four greys in, two chromas out, or twice as wide.
+
+    Without `four_greys`, which they did not try, luma goes in.
+    """
     channels, latent = ((16, 24), 32) if double else ((8, 12), 16)
-    return Published(photos.small(channels, latent, inside=4, outside=2))
+    return Published(photos.small(channels, latent, inside=4 if four_greys else 1, outside=2), four_greys)
 
 
 def custom() -> Published:
