@@ -409,13 +409,14 @@ def test_scores_of_embeddings():
 
 
 def test_palettes_are_shown_and_judged():
-    world = card.helpers("09", "shares", "judge", "quantised", SIZE=400, SUBJECT="red")
+    world = card.helpers("09", "shares", "ranks", "judge", "quantised", SIZE=400, SUBJECT="red")
     with card.put_in():
         body = nn.Sequential(nn.Conv2d(3, 3, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         image = on_a_card(lambda: palette.PaletteImage(
             palette.Pixels(3, 400, 400, torch.Generator()), palette.Palette(3, torch.Generator())
         ))  # fmt: skip
         world["NETWORK"] = on_a_card(lambda: excitation.Classifier(body, ["red", "green", "blue"]))
+        world["STRANGERS"] = [world["NETWORK"]]
         assert world["shares"](image).ndim == 3
         world["judge"](image.relaxed(), image.strict(), image.labels())
         picture = on_card(3, 8, 9)
