@@ -188,7 +188,13 @@ def test_a_run_is_a_copy_with_outputs(ran):
 
 @pytest.mark.parametrize(
     ("flags", "chosen", "threads"),
-    [("", None, None), (" -j2 --jobserver-auth=3,4", None, "3"), (" -j9", None, "1"), (" -j2", "4", "4")],
+    [
+        ("", None, None),
+        (" -j2 --jobserver-auth=3,4", None, "3"),
+        (" -j9", None, "1"),
+        (" -j", None, "1"),
+        (" -j2", "4", "4"),
+    ],
 )
 def test_a_notebook_beside_others_has_its_share_of_the_cores(repository, monkeypatch, flags, chosen, threads):
     path = write_notebook(repository / "a.ipynb", 'import os\nprint(os.environ.get("OMP_NUM_THREADS"))')

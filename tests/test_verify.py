@@ -3,11 +3,13 @@
 import io
 import os
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from conftest import write_notebook
 
+from chromae import files
 from chromae.__main__ import main
 from chromae.records import results
 from chromae.running import verify
@@ -114,6 +116,19 @@ def test_records_are_made_anew_in_a_copy(studied, capsys):
     new = [path for path in studied.rglob("*") if path.is_file() and path not in before]
     assert {path.relative_to(studied).parts[0] for path in new} == {"build"}
     assert not (studied / "build" / "verify" / "build" / "results" / "01_a.json").exists()  # it stopped before
+
+
+def test_two_that_verify_take_turns(studied, capsys):
+    """Both would run in the same copy: the second waits, and says so."""
+    told = threading.Event()
+    with files.alone(studied / "build" / "verifying"):
+        second = threading.Thread(target=lambda: (main(["verify", "--records", "1", "--seed", "0"]), told.set()))
+        second.start()
+        second.join(1)
+        assert second.is_alive()
+        assert "waiting for it" in capsys.readouterr().out
+    second.join(60)
+    assert told.is_set()
 
 
 def test_a_notebook_is_run_again_with_its_records(studied, monkeypatch, capsys):

@@ -108,10 +108,10 @@ def _share() -> dict[str, str]:
 
     Two threads each for two notebooks on two cores wait for one another most of the time.
     """
-    jobs = re.search(r"(^|\s)-j(\d+)", os.environ.get("MAKEFLAGS", ""))
+    jobs = re.search(r"(?:^|\s)-j(\d*)", os.environ.get("MAKEFLAGS", ""))
     if jobs is None or "OMP_NUM_THREADS" in os.environ:
         return {}
-    cores = str(max(1, (os.cpu_count() or 1) // int(jobs[2])))
+    cores = str(max(1, (os.cpu_count() or 1) // int(jobs[1]))) if jobs[1] else "1"  # -j alone: all at once
     return {"OMP_NUM_THREADS": cores, "LOKY_MAX_CPU_COUNT": cores}
 
 
