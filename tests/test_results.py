@@ -194,17 +194,27 @@ def test_numbers_of_several_seeds_are_published_with_their_interval(path):
 def test_costs_add_up(tmp_path):
     tmp_path = tmp_path / "results"
     tmp_path.mkdir()
-    assert results.costs(tmp_path / "none") == {"all": {"runs": 0, "minutes": 0}}
-    for name, seconds in {"a/1": 60, "a/2": 30.0, "b/1": 90}.items():
+    none = dict.fromkeys(("runs", "minutes", "vouched", "longest", "on_8", "on_64"), 0)
+    assert results.costs(tmp_path / "none") == {"all": none}
+    for name, seconds in {"a/1": 60, "a/2": 30.0, "b/1": 960}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
-        results.write_json(tmp_path / f"{name}.json", {"seconds": seconds})
+        results.write_json(
+            tmp_path / f"{name}.json", {"seconds": seconds} | ({"vouched_by": 0} if seconds == 30 else {})
+        )
     results.write_json(tmp_path / "c.json", {})  # no study's
     found = results.costs(tmp_path)
     assert found["a"] == {"runs": 2, "minutes": 1.5}
-    assert found["all"] == {"runs": 3, "minutes": 3.0}
+    assert found["all"] == {"runs": 3, "minutes": 17.5, "vouched": 1, "longest": 16, "on_8": 16, "on_64": 16}
+    results.write_json(tmp_path / "b" / "2.json", {"seconds": 7 * 3600})
+    assert results.costs(tmp_path)["all"]["on_8"] == 420
+    for other in range(3, 10):
+        results.write_json(tmp_path / "b" / f"{other}.json", {"seconds": 7 * 3600})
+    assert results.costs(tmp_path)["all"]["on_8"] == 422.2
+    for other in range(2, 10):
+        (tmp_path / "b" / f"{other}.json").unlink()
     tmp_path.rename(tmp_path.parent / "studies")
     shown = results.fill("<!--= records a.runs --><!--/-->, <!--= records all.minutes:.0f --><!--/-->", tmp_path.parent)
-    assert shown == "<!--= records a.runs -->2<!--/-->, <!--= records all.minutes:.0f -->3<!--/-->"
+    assert shown == "<!--= records a.runs -->2<!--/-->, <!--= records all.minutes:.0f -->18<!--/-->"
 
 
 def test_compare_names_the_numbers_that_differ(published, tmp_path):

@@ -105,13 +105,23 @@ def read_json(path: str | Path) -> dict:
 def costs(studies: str | Path) -> dict[str, dict[str, float]]:
     """What the records in the folders of `studies` took: by folder, and of "all", how many `runs`, how many `minutes`.
 
-    A run's time is that of one process, most of one thread, often beside another run.
+    A run's time is that of one process, most of one thread, often beside another run. Of "all" also how many stay
+    because another seed repeats (`vouched`), the minutes of the longest run (`longest`), and of all on 8 and on 64
+    cores (`on_8`, `on_64`), on paper: shared out evenly, but no less than the longest.
     """
-    found = {}
+    found, every = {}, []
     for folder in sorted(path for path in Path(studies).glob("*") if path.is_dir()):
-        seconds = [read_json(path)["seconds"] for path in sorted(folder.glob("*.json"))]
+        records = [read_json(path) for path in sorted(folder.glob("*.json"))]
+        seconds = [record["seconds"] for record in records]
         found[folder.name] = {"runs": len(seconds), "minutes": round(sum(seconds) / 60, 1)}
-    return found | {"all": {key: round(sum(one[key] for one in found.values()), 1) for key in ("runs", "minutes")}}
+        every += records
+    total, longest = sum(it["seconds"] for it in every) / 60, max((it["seconds"] for it in every), default=0) / 60
+    found["all"] = {
+        "runs": len(every), "minutes": round(sum(one["minutes"] for one in found.values()), 1),
+        "vouched": sum("vouched_by" in it for it in every), "longest": round(longest, 1),
+        **{f"on_{cores}": round(max(longest, total / cores), 1) for cores in (8, 64)},
+    }  # fmt: skip
+    return found
 
 
 MARK = re.compile(r"(?P<head><!--= (?P<file>\w+) (?P<keys>[\w.]+)(?P<format>:\S+)? -->).*?<!--/-->", re.DOTALL)
