@@ -87,7 +87,7 @@ def test_a_dask_cluster_takes_the_runs(tmp_path):
 
 
 def test_finished_runs_are_not_run_again(tmp_path):
-    study.run(square, CASES, [0], tmp_path)
+    study.run(square, CASES, [0], tmp_path, jobs=1)
     calls = []
 
     def counted(x, seed):
@@ -107,43 +107,8 @@ def test_failed_run_keeps_the_finished_ones(tmp_path):
     assert sorted(path.stem for path in tmp_path.iterdir()) == ["seed=0_x=1", "seed=0_x=2"]
 
 
-SLOW = """
-import sys, time
-from pathlib import Path
-from chromae.records import study
-
-def slow(x, seed):
-    time.sleep(0.3)
-    return {"square": x * x}
-
-study.run(slow, [{"x": x} for x in range(6)], [0], Path(sys.argv[1]), jobs=1)
-"""
-
-
-def test_killed_study_goes_on_to_the_same_records(tmp_path):
-    """kill -9 in the middle, then the same call: the records of one that ran through."""
-    killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([sys.executable, "-c", SLOW, killed])
-    while not (killed.exists() and len(list(killed.glob("*.json"))) >= 2):
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL) if os.name != "nt" else process.kill()
-    process.wait()
-    left = {path: path.read_text() for path in killed.glob("*.json")}
-    assert 2 <= len(left) < 6
-    for folder in (killed, whole):
-        subprocess.run([sys.executable, "-c", SLOW, folder], check=True)
-
-    def found(folder: Path):
-        records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-        return [(record["arguments"], record["metrics"]) for record in records]
-
-    assert found(killed) == found(whole)
-    assert all(path.read_text() == text for path, text in left.items())
-
-
 def test_metric_where_and_origin_describe_records(tmp_path):
-    records = study.run(square, CASES, [0, 2], tmp_path)
+    records = study.run(square, CASES, [0, 2], tmp_path, jobs=1)
     five = study.select(records, x=5)
     assert len(five) == 2
     metric = study.metric(five, "square", "squares")
