@@ -26,8 +26,8 @@ Record = Annotated[dict, Is[_of_a_run]]
 def of(path: str | Path, arguments: dict, preset: str, code: dict[str, str]) -> Record | None:
     """The record of a run that need not run again, whichever code made it, if there is one.
 
-    A broken one is moved aside. One that a run by hand left in build/ is taken to `path`, with its weights, if this
-    code made it. Raises ValueError for a file that is no record of this run.
+    A broken one counts as missing, and is moved aside if it lies at `path`. One that a run by hand left in build/ is
+    taken to `path`, with its weights, if this code made it. Raises ValueError for a file that is no record of this run.
     """
     path = Path(path)
     found = settings.find(path)
@@ -64,8 +64,8 @@ def anew() -> bool:
 def seeds_of_other_code(records: Mapping[Path, Record | None], code: dict[str, str]) -> list[list[Path]]:
     """Records that another code made: together the seeds of one case, if what they say of who made them is the same.
 
-    Of old ones that do not say which code did, machine and versions are. A record with weights is alone, for its file
-    has to be made by the code of now.
+    That is code, machine and versions; old ones do not say the first. A record with weights is alone, for its file has
+    to be made by the code of now.
     """
     groups: dict[str, list[Path]] = {}
     for path, record in records.items():

@@ -38,14 +38,15 @@ def run(
 
     A record in `folder` holds arguments, metrics, preset, device, seconds, versions and a fingerprint of its code,
     under a name made of the arguments, and of the preset unless that is "standard". A run that has one, there or where
-    `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. The
-    name alone decides: if other code made it, a line says so, unless CHROMAE_RECORDS is "anew": then it is run again.
-    Of seeds of one case that one code made on one machine the first is, and if it repeats bit for bit the others
-    stay, as `kept.vouched` says; else they are run, too. A broken record is moved aside, and run anew. What a run by
-    hand left in build/ is taken to where records are published, with its weights, if this code made it and they still
-    are those that it saved. Runs go through joblib, `jobs` at a time: by default one a CPU core, one on an
-    accelerator; inside `joblib.parallel_config(backend="dask")` as many as that cluster has threads. Records come back
-    and are written here, without a common disk. An interrupt goes on to the caller: runs in flight leave no record.
+    `settings.find` finds it, is not run again: stop and call again to go on, delete a record to run it anew. The name
+    alone decides: if other code made it, a line says so, unless CHROMAE_RECORDS is "anew": then it is run again. Of
+    seeds of one case that one code made on one machine the first is, and if it repeats bit for bit the others stay, as
+    `kept.vouched` says; else they are run, too, as all are that keep weights. A broken record is run anew, and moved
+    aside if it lies in `folder`. What a run by hand left in build/ is taken to where records are published, with its
+    weights, if this code made it and they still are those that it saved. Runs go through joblib, `jobs` at a time: by
+    default one a CPU core, one on an accelerator; inside `joblib.parallel_config(backend="dask")` as many as that
+    cluster has threads. Records come back and are written here, without a common disk. An interrupt goes on to the
+    caller: runs in flight leave no record.
 
     Raises ValueError for arguments that JSON cannot hold, two cases under one name, a file that is no record of its
     name's run, or another CHROMAE_RECORDS.
