@@ -237,6 +237,19 @@ def test_compare_names_the_numbers_that_differ(published, tmp_path):
     assert results.compare(str(other), str(published)) == (lines, 0)  # another device explains them
 
 
+@pytest.mark.parametrize("unit", ["s", "s of one core", "seconds, 200 steps"])
+def test_compare_leaves_times_out(published, tmp_path, unit):
+    """No run repeats them, so they are no sign of other code."""
+    again = json.loads((published / "01_topic.json").read_text())
+    again |= {"preset": "standard", "versions": {"torch": "9.9"}}
+    for folder, seconds in ((published, 1.0), (tmp_path / "again", 2.0)):
+        made = again | {"metrics": again["metrics"] | {"took": results.metric(seconds, unit)}}
+        folder.mkdir(exist_ok=True)
+        results.write_json(folder / "01_topic.json", made)
+    assert results.compare(tmp_path / "again", published) == (["01_topic: 2 of 2 numbers came out as published"], 0)
+    assert not results.is_time("share of studies")
+
+
 @pytest.fixture
 def pair(published, tmp_path):
     """Makes the results of another run, on the same machine, with these metrics."""

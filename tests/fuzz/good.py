@@ -455,6 +455,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     "training.progress.first_broken": lambda tmp: {"loss": torch.tensor([0.5, torch.inf])},
     "training.progress.means": lambda tmp: {"seen": [{"loss": rand(2).double()}], "lengths": [4, 2]},
     "records.results.metric": lambda tmp: {"values": [0.5, 0.7], "unit": "nats"},
+    "records.results.is_time": lambda tmp: {"unit": "s of one core"},
     "records.results.spread": lambda tmp: {"values": [0.5, 0.7], "form": ".2f"},
     "records.results.write": lambda tmp: {
         "folder": tmp / "made",

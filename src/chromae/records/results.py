@@ -162,13 +162,19 @@ def _rounded(value: object, style: str) -> str:
     return shown.removeprefix("-") if re.fullmatch(r"-0(\.0*)?%?", shown) else shown
 
 
+def is_time(unit: str) -> bool:
+    """Whether a metric of this unit is a time, which no run repeats: "s of one core", "seconds, 200 steps"."""
+    return re.match(r"s(econds)?\b", unit) is not None
+
+
 def compare(folder: str | Path, published: str | Path) -> tuple[list[str], int]:
     """A line for every published notebook that has results in `folder`: how many of its numbers came out as published.
 
     Numbers that were read from records, as those of `study.metric` are, are counted beside them: a file that agrees
     with itself shows nothing. Below are those that are not as published, to a millionth, and those that are no longer
-    made. The last line counts published records of studies that do not say which code made them. Beside the lines comes
-    how many numbers differ although preset, device and torch are the same. Raises FileNotFoundError without results.
+    made; times, which no run repeats, are left out. The last line counts published records of studies that do not say
+    which code made them. Beside the lines comes how many numbers differ although preset, device and torch are the same.
+    Raises FileNotFoundError without results.
     """
     folder, published = Path(folder), Path(published)
     paths = [path for path in sorted(folder.glob("*.json")) if (published / path.name).exists()]
@@ -178,7 +184,8 @@ def compare(folder: str | Path, published: str | Path) -> tuple[list[str], int]:
     for path in paths:
         again, before = read_json(path), read_json(published / path.name)
         found, expected = (
-            {name: one["value"] for name, one in record["metrics"].items()} for record in (again, before)
+            {name: one["value"] for name, one in record["metrics"].items() if not is_time(one["unit"])}
+            for record in (again, before)
         )
         same = [
             name

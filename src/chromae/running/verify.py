@@ -5,7 +5,6 @@ Both happen in a copy of the repository in build/verify, which holds what is pub
 
 import os
 import random
-import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -101,7 +100,7 @@ def of_notebook(before: Mapping, again: Mapping) -> list[Row]:
     """
     same, rows = _same(before, again, KINDS), []
     for name, it in before["metrics"].items():
-        if "device" in it or re.match(r"s(econds)?\b", it["unit"]):
+        if "device" in it or results.is_time(it["unit"]):
             continue
         now = again["metrics"].get(name, {"value": float("nan")})["value"]
         rows.append(Row(name, it["value"], now, _allowed(it["value"], it["spread"], same)))
