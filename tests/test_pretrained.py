@@ -57,8 +57,11 @@ def of_fold(stem: str) -> tuple[nn.Module, torch.Tensor]:
 def of_photos(stem: str) -> tuple[nn.Module, torch.Tensor]:
     images = (255 * torch.rand(20, 3, 32, 32)).byte()
     made = run("05_photos_autoencoder", "NETWORKS", photos=photos, TRAIN=images)
-    _, network, size = stem.split("_")
-    return made.NETWORKS[network](**({} if network == "small" else {"latent": int(size)})), torch.rand(4, 3, 32, 32)
+    _, network, size, *rest = stem.split("_")
+    options = {"latent": int(size)}
+    for key, value in (it.split("=") for it in rest):  # as `study.name` writes them: "channels=16x24", "strided=True"
+        options[key] = [*map(int, value.split("x"))] if "x" in value else {"True": True}.get(value) or int(value)
+    return made.NETWORKS[network](**options), torch.rand(4, 3, 32, 32)
 
 
 def of_colorizers(stem: str) -> tuple[nn.Module, torch.Tensor]:
