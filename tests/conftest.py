@@ -6,10 +6,14 @@ os.environ.setdefault("TQDM_DISABLE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side have a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import contextlib
+import json
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +23,7 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parents[1]
+WARM = ROOT / "tests" / "warm.py"
 
 sys.modules.setdefault("rfc3987_syntax", None)  # saves three seconds of importing nbformat, as in chromae.__main__
 settings.register_profile("chromae", deadline=None)
@@ -121,13 +126,35 @@ def execute(name: str, folder: Path) -> Execution:
     }
     if "PYTEST_XDIST_WORKER" in os.environ:  # and no processes for its studies
         environment["LOKY_MAX_CPU_COUNT"] = "1"
-    nbconvert = "import sys; sys.modules['rfc3987_syntax'] = None; import nbconvert.nbconvertapp as it; it.main()"
-    command = [sys._base_executable, "-c", nbconvert, "--to", "notebook", "--execute", "--output-dir", folder]
+    forks = sys.platform == "linux"  # elsewhere a process that has loaded frameworks cannot fork safely
+    forked = [sys._base_executable, *(["-S", WARM] if forks else ["-m"])]
+    kernel = {"argv": [*map(str, forked), "ipykernel.kernelapp", "-f", "{connection_file}"], "display_name": name}
+    (temp / "kernels" / "python3").mkdir(parents=True)
+    (temp / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
+    environment |= {"JUPYTER_PATH": str(temp)} | ({"CHROMAE_WARM": warm(environment)} if forks else {})
+    command = [*forked, "nbconvert.nbconvertapp", "--to", "notebook", "--execute", "--output-dir", folder]
     before = stamps(clone)
     process = subprocess.run(
         [*command, f"{name}.ipynb"], cwd=clone / "notebooks", env=environment, capture_output=True, text=True
     )
     return Execution(folder, process, before, stamps(clone))
+
+
+_kept = []  # the warm process's input: it ends when this process does
+
+
+def warm(environment: dict[str, str]) -> str:
+    """The socket of a process that forks notebooks, one for all tests that run now: see warm.py."""
+    path = Path(tempfile.gettempdir()) / f"warm-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    with contextlib.suppress(FileExistsError):
+        path.with_suffix(".lock").touch(exist_ok=False)  # whoever makes it starts the process
+        asked = [sys._base_executable, WARM, "serve", path]
+        _kept.append(subprocess.Popen(asked, env=environment, stdin=subprocess.PIPE))
+    started = time.monotonic()
+    while not path.exists():
+        assert time.monotonic() < started + 300, "no process to fork notebooks came up"
+        time.sleep(0.1)
+    return str(path)
 
 
 def stamps(folder: Path) -> dict[Path, int]:
