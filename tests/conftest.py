@@ -50,6 +50,12 @@ class ByFile(LoadScopeScheduling):
         return file if file in TOGETHER else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config):
+    """One more than there are cores, for a fifth of the time a test waits: for a browser, a kernel, a file."""
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
+
+
 @pytest.hookimpl(optionalhook=True)  # pytest can be told to do without pytest-xdist
 def pytest_xdist_make_scheduler(config, log):
     return ByFile(config, log)
@@ -126,13 +132,11 @@ def execute(name: str, folder: Path) -> Execution:
     }
     if "PYTEST_XDIST_WORKER" in os.environ:  # and no processes for its studies
         environment["LOKY_MAX_CPU_COUNT"] = "1"
-    forks = sys.platform == "linux"  # elsewhere a process that has loaded frameworks cannot fork safely
-    forked = [sys._base_executable, *(["-S", WARM] if forks else ["-m"])]
-    kernel = {"argv": [*map(str, forked), "ipykernel.kernelapp", "-f", "{connection_file}"], "display_name": name}
+    kernel = {"argv": fork("ipykernel.kernelapp", "-f", "{connection_file}"), "display_name": name}
     (temp / "kernels" / "python3").mkdir(parents=True)
     (temp / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
-    environment |= {"JUPYTER_PATH": str(temp)} | ({"CHROMAE_WARM": warm(environment)} if forks else {})
-    command = [*forked, "nbconvert.nbconvertapp", "--to", "notebook", "--execute", "--output-dir", folder]
+    environment |= {"JUPYTER_PATH": str(temp), "CHROMAE_WARM": warm()}
+    command = fork("nbconvert.nbconvertapp", "--to", "notebook", "--execute", "--output-dir", str(folder))
     before = stamps(clone)
     process = subprocess.run(
         [*command, f"{name}.ipynb"], cwd=clone / "notebooks", env=environment, capture_output=True, text=True
@@ -140,19 +144,29 @@ def execute(name: str, folder: Path) -> Execution:
     return Execution(folder, process, before, stamps(clone))
 
 
+FORKS = sys.platform == "linux"  # elsewhere a process that has loaded frameworks cannot fork safely
 _kept = []  # the warm process's input: it ends when this process does
 
 
-def warm(environment: dict[str, str]) -> str:
-    """The socket of a process that forks notebooks, one for all tests that run now: see warm.py."""
+def fork(target: str, *arguments: str) -> list[str]:
+    """The command that runs a script or a module in a fork of the warm process, which CHROMAE_WARM is to name."""
+    how = ["-S", str(WARM)] if FORKS else [] if target.endswith(".py") else ["-m"]
+    return [sys._base_executable, *how, target, *arguments]
+
+
+def warm() -> str:
+    """The socket of a process that forks, one for all tests that run now: see warm.py."""
     path = Path(tempfile.gettempdir()) / f"warm-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
+    if not FORKS:
+        return ""
     with contextlib.suppress(FileExistsError):
         path.with_suffix(".lock").touch(exist_ok=False)  # whoever makes it starts the process
+        environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}
         asked = [sys._base_executable, WARM, "serve", path]
         _kept.append(subprocess.Popen(asked, env=environment, stdin=subprocess.PIPE))
     started = time.monotonic()
     while not path.exists():
-        assert time.monotonic() < started + 300, "no process to fork notebooks came up"
+        assert time.monotonic() < started + 300, "no process to fork from came up"
         time.sleep(0.1)
     return str(path)
 

@@ -1,11 +1,12 @@
 """Processes that train together on one CPU train as one does. One launch a number serves every test here."""
 
+import os
 import subprocess
-import sys
 from itertools import pairwise
 
 import pytest
 import torch
+from conftest import ROOT, fork, warm
 
 SCRIPT = """
 import os
@@ -161,9 +162,12 @@ def launched(tmp_path_factory):
     found = {}
     for processes in (1, 2, 3):
         folder = tmp_path_factory.mktemp("run")
-        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", f"{processes}"]
-        command = [sys.executable, *(launch if processes > 1 else []), str(script), str(folder)]
-        run = subprocess.run(command, timeout=240, capture_output=True, text=True)
+        command = fork(str(script), str(folder))
+        if processes > 1:
+            several = ["--standalone", "--nproc-per-node", f"{processes}", "--no-python"]
+            command = fork("torch.distributed.run", *several, *command)
+        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "CHROMAE_WARM": warm()}
+        run = subprocess.run(command, env=environment, timeout=240, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr[-3000:]
         assert "destroy_process_group" not in run.stderr  # torch warns of a group that is left behind
         found[processes] = [torch.load(folder / f"done_{rank}.pt") for rank in range(processes)]

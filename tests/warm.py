@@ -1,8 +1,8 @@
 """A process that has imported what notebooks import, and forks: what it runs starts in a tenth of a second, not in ten.
 
-`python warm.py serve SOCKET` is that process; it ends with its standard input. `python -S warm.py MODULE ARGUMENT…` has
-it run the `main` of a module, in the folder, with the environment, output and errors of the one that asks, and ends as
-that does. CHROMAE_WARM says which socket.
+`python warm.py serve SOCKET` is that process; it ends with its standard input. `python -S warm.py TARGET ARGUMENT…` has
+it run a script, or the `main` of a module, in the folder and with the environment, output and errors of the one that
+asks, and ends as that does. CHROMAE_WARM says which socket.
 """
 
 import contextlib
@@ -48,6 +48,7 @@ def run(connection: socket.socket) -> None:
     """In a fork: be the process that was asked for, and never come back."""
     import atexit
     import importlib
+    import runpy
     import tempfile
     import traceback
 
@@ -63,9 +64,14 @@ def run(connection: socket.socket) -> None:
         os.environ.clear()
         os.environ.update(asked["environment"])
         os.chdir(asked["folder"])
-        module, *sys.argv[1:] = asked["arguments"]
+        sys.path[:0] = [it for it in os.environ.get("PYTHONPATH", "").split(os.pathsep) if it not in sys.path]
         tempfile.tempdir = None  # that of the environment
-        importlib.import_module(module).main()
+        target, *sys.argv[1:] = asked["arguments"]
+        if target.endswith(".py"):
+            sys.argv[0] = target
+            runpy.run_path(target, run_name="__main__")
+        else:
+            importlib.import_module(target).main()
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
