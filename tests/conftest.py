@@ -125,7 +125,6 @@ def execute(name: str, folder: Path) -> Execution:
     environment |= {
         "CHROMAE_PRESET": "fast",
         "CHROMAE_RESULTS": str(folder / "results"),
-        "PYTHONPATH": sysconfig.get_path("purelib"),
         "TMPDIR": str(temp),
         "TQDM_DISABLE": "1",
         "CHROMAE_DATA": str(data_folder()),  # fetched once for all clones
@@ -135,7 +134,7 @@ def execute(name: str, folder: Path) -> Execution:
     kernel = {"argv": fork("ipykernel.kernelapp", "-f", "{connection_file}"), "display_name": name}
     (temp / "kernels" / "python3").mkdir(parents=True)
     (temp / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
-    environment |= {"JUPYTER_PATH": str(temp), "CHROMAE_WARM": warm()}
+    environment |= {"JUPYTER_PATH": str(temp)} | forking()
     command = fork("nbconvert.nbconvertapp", "--to", "notebook", "--execute", "--output-dir", str(folder))
     before = stamps(clone)
     process = subprocess.run(
@@ -145,27 +144,31 @@ def execute(name: str, folder: Path) -> Execution:
 
 
 FORKS = sys.platform == "linux"  # elsewhere a process that has loaded frameworks cannot fork safely
-_kept = []  # the warm process's input: it ends when this process does
+_kept = []  # the warm process; it ends when its input does, with this process
 
 
 def fork(target: str, *arguments: str) -> list[str]:
-    """The command that runs a script or a module in a fork of the warm process, which CHROMAE_WARM is to name."""
+    """The command that runs a script or a module in a fork of the warm process, in the environment of `forking`."""
     how = ["-S", str(WARM)] if FORKS else [] if target.endswith(".py") else ["-m"]
     return [sys._base_executable, *how, target, *arguments]
 
 
-def warm() -> str:
+def forking(*paths: Path) -> dict[str, str]:
+    """What `fork` needs in its environment: these folders and what is installed on the path, and the warm process."""
+    found = {"PYTHONPATH": os.pathsep.join([*map(str, paths), sysconfig.get_path("purelib")])}
+    return found | ({"CHROMAE_WARM": _warm(os.environ | found)} if FORKS else {})
+
+
+def _warm(environment: dict[str, str]) -> str:
     """The socket of a process that forks, one for all tests that run now: see warm.py."""
     path = Path(tempfile.gettempdir()) / f"warm-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
-    if not FORKS:
-        return ""
     with contextlib.suppress(FileExistsError):
         path.with_suffix(".lock").touch(exist_ok=False)  # whoever makes it starts the process
-        environment = os.environ | {"PYTHONPATH": sysconfig.get_path("purelib")}
         asked = [sys._base_executable, WARM, "serve", path]
         _kept.append(subprocess.Popen(asked, env=environment, stdin=subprocess.PIPE))
     started = time.monotonic()
     while not path.exists():
+        assert all(it.poll() is None for it in _kept), "the process to fork from ended"
         assert time.monotonic() < started + 300, "no process to fork from came up"
         time.sleep(0.1)
     return str(path)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, fork, warm
+from conftest import ROOT, fork, forking
 from PIL import Image
 
 from chromae import datasets
@@ -272,8 +272,7 @@ def test_gpu_check_trains_its_cases(bench, name):
 def test_growth_is_measured_drawn_and_written(bench, tmp_path):
     script = tmp_path / "point.py"  # in a process of its own, for earlier tests leave memory free
     script.write_text("import growth\nprint(*growth.point('images', 16_000, rounds=1))\n")
-    paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "bench")])
-    environment = os.environ | {"PYTHONPATH": paths, "CHROMAE_WARM": warm()}
+    environment = os.environ | forking(ROOT / "src", ROOT / "bench")
     done = subprocess.run(fork(str(script)), env=environment, capture_output=True, text=True, check=True)
     took, mb = map(float, done.stdout.split())
     assert took > 0

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 import torch
-from conftest import ROOT, fork, warm
+from conftest import ROOT, fork, forking
 
 SCRIPT = """
 import os
@@ -166,7 +166,7 @@ def launched(tmp_path_factory):
         if processes > 1:
             several = ["--standalone", "--nproc-per-node", f"{processes}", "--no-python"]
             command = fork("torch.distributed.run", *several, *command)
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "CHROMAE_WARM": warm()}
+        environment = os.environ | forking(ROOT / "src")
         run = subprocess.run(command, env=environment, timeout=240, capture_output=True, text=True)
         assert run.returncode == 0, run.stderr[-3000:]
         assert "destroy_process_group" not in run.stderr  # torch warns of a group that is left behind

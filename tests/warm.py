@@ -24,6 +24,7 @@ def serve(path: str) -> None:
     import importlib
     import select
 
+    del sys.path[0]  # the folder of this file
     sys.modules["rfc3987_syntax"] = None  # as in chromae.__main__
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as kernels have it
     for name in MODULES:
@@ -50,6 +51,7 @@ def run(connection: socket.socket) -> None:
     import importlib
     import runpy
     import tempfile
+    import threading
     import traceback
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -58,13 +60,14 @@ def run(connection: socket.socket) -> None:
         size, files, *_ = socket.recv_fds(connection, 4, 2)
         with connection.makefile("rb") as sent:
             asked = json.loads(sent.read(int.from_bytes(size, "big")))
+        threading.Thread(target=lambda: connection.recv(1) or os._exit(1), daemon=True).start()  # whoever asked is gone
         for place, file in enumerate(files, 1):
             os.dup2(file, place)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.environ.clear()
         os.environ.update(asked["environment"])
         os.chdir(asked["folder"])
-        sys.path[:0] = [it for it in os.environ.get("PYTHONPATH", "").split(os.pathsep) if it not in sys.path]
+        sys.path[:0] = [it for it in os.environ.get("PYTHONPATH", "").split(os.pathsep) if it not in ["", *sys.path]]
         tempfile.tempdir = None  # that of the environment
         target, *sys.argv[1:] = asked["arguments"]
         if target.endswith(".py"):
