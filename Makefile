@@ -52,13 +52,13 @@ site: $(READY)  ## a gallery in site/index.html: explorers, the colour lab, note
 test: $(READY)  ## lint, then run the tests (fast preset, nothing published is touched)
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
-	$(RUN) -m pytest -n logical --maxprocesses 8
+	$(RUN) -m pytest -n auto --maxprocesses 8
 
 test-oldest:  ## the tests with the lowest versions that pyproject.toml allows, in .venv-oldest (downloads gigabytes)
 	$(PYTHON) -m venv --clear .venv-oldest
 	.venv-oldest/bin/python tests/oldest.py >.venv-oldest/constraints.txt
 	.venv-oldest/bin/python -m pip install --quiet -r requirements.txt -c .venv-oldest/constraints.txt
-	.venv-oldest/bin/python -m pytest -n logical --maxprocesses 8
+	.venv-oldest/bin/python -m pytest -n auto --maxprocesses 8
 
 nightly: $(READY)  ## faults and random arguments by the thousand, into results/faults.json
 	rm -rf build/faults

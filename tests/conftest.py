@@ -53,7 +53,8 @@ class ByFile(LoadScopeScheduling):
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config):
     """One more than there are cores, for a fifth of the time a test waits: for a browser, a kernel, a file."""
-    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else None
+    told = os.environ.get("PYTEST_XDIST_AUTO_NUM_WORKERS") or config.option.numprocesses == "logical"
+    return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") and not told else None
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest can be told to do without pytest-xdist
@@ -144,7 +145,7 @@ def execute(name: str, folder: Path) -> Execution:
 
 
 FORKS = sys.platform == "linux"  # elsewhere a process that has loaded frameworks cannot fork safely
-_kept = []  # the warm process; it ends when its input does, with this process
+_kept = []  # the lock that keeps the warm process, and that process if it was started here
 
 
 def fork(target: str, *arguments: str) -> list[str]:
@@ -155,22 +156,31 @@ def fork(target: str, *arguments: str) -> list[str]:
 
 def forking(*paths: Path) -> dict[str, str]:
     """What `fork` needs in its environment: these folders and what is installed on the path, and the warm process."""
-    found = {"PYTHONPATH": os.pathsep.join([*map(str, paths), sysconfig.get_path("purelib")])}
-    return found | ({"CHROMAE_WARM": _warm(os.environ | found)} if FORKS else {})
+    installed = sysconfig.get_path("purelib")
+    found = {"PYTHONPATH": os.pathsep.join([*map(str, paths), installed])}
+    return found | ({"CHROMAE_WARM": _warm(os.environ | {"PYTHONPATH": installed})} if FORKS else {})
 
 
 def _warm(environment: dict[str, str]) -> str:
-    """The socket of a process that forks, one for all tests that run now: see warm.py."""
+    """The socket of a process that forks, one for all tests that run now: see warm.py. Whoever finds none starts it."""
+    import fcntl
+
     path = Path(tempfile.gettempdir()) / f"warm-{os.environ.get('PYTEST_XDIST_TESTRUNUID', os.getpid())}"
-    with contextlib.suppress(FileExistsError):
-        path.with_suffix(".lock").touch(exist_ok=False)  # whoever makes it starts the process
-        asked = [sys._base_executable, WARM, "serve", path]
-        _kept.append(subprocess.Popen(asked, env=environment, stdin=subprocess.PIPE))
     started = time.monotonic()
-    while not path.exists():
-        assert all(it.poll() is None for it in _kept), "the process to fork from ended"
+    while not (_kept and path.exists()):
         assert time.monotonic() < started + 300, "no process to fork from came up"
-        time.sleep(0.1)
+        _kept.clear()
+        lock = path.with_suffix(".lock").open("a")
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink(missing_ok=True)  # of one that was killed
+            _kept.append(subprocess.Popen([sys._base_executable, WARM, "serve", path], env=environment))
+            while not path.exists():
+                assert _kept[0].poll() is None, "the process to fork from ended"
+                assert time.monotonic() < started + 300, "no process to fork from came up"
+                time.sleep(0.1)
+        fcntl.flock(lock, fcntl.LOCK_SH)  # waits while another one starts it
+        _kept.append(lock)
     return str(path)
 
 

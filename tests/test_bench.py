@@ -278,6 +278,7 @@ def test_growth_is_measured_drawn_and_written(bench, tmp_path):
     assert took > 0
     assert mb > 12  # 16,000 images of 784 bytes
     bench.growth.digits(images=8, batch=4, width=4)()
+    bench.growth.ensemble(2, colors=64)()
     found = {"images": {"at": [1, 10, 100, 1000], "seconds": [1.0, 1.0, 10.0, 100.0], "mb": [5.0, 5.0, 5.0, 5.0]}}
     path = bench.growth.publish(found, 1.0, tmp_path, tmp_path / "growth.png")
     metrics = json.loads(path.read_text())["metrics"]

@@ -200,7 +200,7 @@ def test_two_jobs_at_once_make_the_same(ready):
 
 def test_tests_run_side_by_side(ready):
     plan = make(ready, "-n", "test", check=True).stdout
-    assert re.search(r"pytest .*-n logical --maxprocesses 8$", plan, re.MULTILINE)
+    assert re.search(r"pytest .*-n auto --maxprocesses 8$", plan, re.MULTILINE)
     assert re.search(r"CHROMAE_NIGHTLY=1 .*pytest .*test_faults.*test_fuzz", make(ready, "-n", "nightly").stdout)
 
 

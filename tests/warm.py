@@ -1,11 +1,12 @@
 """A process that has imported what notebooks import, and forks: what it runs starts in a tenth of a second, not in ten.
 
-`python warm.py serve SOCKET` is that process; it ends with its standard input. `python -S warm.py TARGET ARGUMENT…` has
-it run a script, or the `main` of a module, in the folder and with the environment, output and errors of the one that
-asks, and ends as that does. CHROMAE_WARM says which socket.
+`python warm.py serve SOCKET` is that process; it ends when nobody holds a lock of SOCKET.lock. `python -S warm.py
+TARGET ARGUMENT…` has it run a script, or the `main` of a module, in the folder and with the environment, output and
+errors of the one that asks, and ends as that does. CHROMAE_WARM says which socket.
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -28,21 +29,35 @@ def serve(path: str) -> None:
     sys.modules["rfc3987_syntax"] = None  # as in chromae.__main__
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # as kernels have it
     for name in MODULES:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):  # what is missing or broken, whoever needs it will say
             importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that end
     with socket.socket(socket.AF_UNIX) as listener, contextlib.suppress(KeyboardInterrupt):
         listener.bind(f"{path}.new")
         listener.listen()
         os.rename(f"{path}.new", path)  # whoever sees it can connect
-        while listener in select.select([listener, sys.stdin], [], [])[0]:
-            connection, _ = listener.accept()
-            if os.fork() == 0:
-                listener.close()
-                run(connection)
-            connection.close()
-    for left in (path, f"{path}.lock"):
-        os.unlink(left)
+        try:
+            while wanted(f"{path}.lock"):
+                if select.select([listener], [], [], 1)[0]:
+                    connection, _ = listener.accept()
+                    if os.fork() == 0:
+                        listener.close()
+                        run(connection)
+                    connection.close()
+        finally:
+            for left in (path, f"{path}.lock"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(left)
+
+
+def wanted(lock: str) -> bool:
+    """Whether somebody holds the lock: those who ask do, and lose it as they end, however they end."""
+    with open(lock, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def run(connection: socket.socket) -> None:
@@ -78,14 +93,18 @@ def run(connection: socket.socket) -> None:
         status = 0
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
     except BaseException:
         traceback.print_exc()
-    with contextlib.suppress(BaseException):
+    try:
+        threading._shutdown()  # waits for threads, as an interpreter does that ends
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
-    connection.sendall(bytes([status % 256]))
-    os._exit(status)
+        connection.sendall(bytes([status % 256]))
+    finally:
+        os._exit(status % 256)
 
 
 def ask(*arguments: str) -> int:
@@ -96,7 +115,7 @@ def ask(*arguments: str) -> int:
         connection.connect(os.environ["CHROMAE_WARM"])
         socket.send_fds(connection, [len(text).to_bytes(4, "big")], [1, 2])
         connection.sendall(text)
-        return connection.recv(1)[0]
+        return (connection.recv(1) or b"\x89")[0]  # 137: killed
 
 
 if __name__ == "__main__":
