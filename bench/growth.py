@@ -1,6 +1,6 @@
 """What ten times more costs: time and memory of `fit` against images, batch, width and members of an ensemble.
 
-Writes results/growth.json and images/growth.png; run by `make bench`. Every point has a process of its own.
+Writes results/growth.json and images/growth.webp; run by `make bench`. Every point has a process of its own.
 """
 
 import multiprocessing
@@ -19,7 +19,7 @@ import torch
 from matplotlib.ticker import LogLocator
 from side_by_side import peak_mb, seconds
 
-from chromae import datasets, files, losses, settings, training
+from chromae import datasets, losses, settings, training
 from chromae.figures import plots, style
 from chromae.models import dense, vae
 from chromae.models.color_autoencoder import ColorAutoencoder
@@ -107,8 +107,7 @@ def publish(found: dict, seconds: float, folder: Path, image: Path) -> Path:
     """Write the figure and the numbers; returns the path of these."""
     cpu, data = torch.device("cpu"), "random bytes of 28 × 28, random colours"
     made = figure(found, f"fit on {settings.device_name(cpu)}; slopes by the three largest")
-    with files.replacing(image) as part:
-        made.savefig(part, format="png", metadata={"Software": None})
+    plots.publish(made, image)
     plt.close(made)
     return results.write(folder, "growth", data=data, device=cpu, seconds=seconds, metrics=metrics(found))
 
@@ -125,5 +124,5 @@ if __name__ == "__main__":
                 found[axis]["mb"].append(mb)
                 print(f"{axis:8} {value:6,}  {took:9.4f} s  {mb:9,.1f} MB", flush=True)
     root = settings.ROOT
-    path = publish(found, time.perf_counter() - started, root / "results", root / "images" / "growth.png")
+    path = publish(found, time.perf_counter() - started, root / "results", root / "images" / "growth.webp")
     print(f"wrote {path.relative_to(root)}")

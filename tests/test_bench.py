@@ -280,10 +280,10 @@ def test_growth_is_measured_drawn_and_written(bench, tmp_path):
     bench.growth.digits(images=8, batch=4, width=4)()
     bench.growth.ensemble(2, colors=64)()
     found = {"images": {"at": [1, 10, 100, 1000], "seconds": [1.0, 1.0, 10.0, 100.0], "mb": [5.0, 5.0, 5.0, 5.0]}}
-    path = bench.growth.publish(found, 1.0, tmp_path, tmp_path / "growth.png")
+    path = bench.growth.publish(found, 1.0, tmp_path, tmp_path / "growth.webp")
     metrics = json.loads(path.read_text())["metrics"]
     assert metrics["images_slope_seconds"]["value"] == pytest.approx(1)
     assert metrics["images_slope_mb"]["value"] == pytest.approx(0)
     assert metrics["images_100_seconds"]["value"] == 10
-    assert Image.open(tmp_path / "growth.png").size[0] > 100
+    assert Image.open(tmp_path / "growth.webp").size[0] > 100
     assert set(bench.growth.AXES) == set(bench.growth.LABELS)

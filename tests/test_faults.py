@@ -214,7 +214,7 @@ def test_two_studies_in_one_folder_end_as_one(start, tmp_path):
 
 FILES = {
     "json": "record.json", "pt": "run.pt", "safetensors": "model.safetensors", "png": "0001.png", "npz": "mnist.npz",
-    "svg": "plot.svg", "mp4": "film.mp4", "readme": "README.md", "figure": "figure.png",
+    "svg": "plot.svg", "mp4": "film.mp4", "readme": "README.md", "figure": "figure.webp",
 }  # fmt: skip
 IN_THE_WAY = [kind for kind in FILES if kind != "readme"]  # which is read first: without it there is nothing to write
 

@@ -127,22 +127,31 @@ def test_caption_stands_under_the_figure(axes):
 def test_publish_writes_the_same_bytes_twice(axes, tmp_path):
     axes.plot([0, 1, 0.5])
     axes.set_title("a title")
-    first, second = tmp_path / "first.png", tmp_path / "second.png"
+    first, second = tmp_path / "first.webp", tmp_path / "second.webp"
     plots.publish(axes.figure, first)
     plots.publish(axes.figure, second)
     assert first.read_bytes() == second.read_bytes()
-    assert Image.open(first).size == (600, 450)
-    assert "Software" not in Image.open(first).info
+    axes.figure.savefig(tmp_path / "same.png")
+    drawn, kept = (np.asarray(Image.open(path).convert("RGB")) for path in (tmp_path / "same.png", first))
+    assert kept.shape == (450, 600, 3)
+    assert np.array_equal(drawn, kept)
+    (tmp_path / "same.png").unlink()
     assert sorted(tmp_path.iterdir()) == [first, second]
 
 
 def test_publish_takes_a_string_and_makes_its_folder(axes, tmp_path):
-    plots.publish(axes.figure, str(tmp_path / "new" / "figure.png"))
-    assert Image.open(tmp_path / "new" / "figure.png").format == "PNG"
+    plots.publish(axes.figure, str(tmp_path / "new" / "figure.webp"))
+    assert Image.open(tmp_path / "new" / "figure.webp").format == "WEBP"
+
+
+def test_publish_writes_webp_only(axes, tmp_path):
+    with pytest.raises(ValueError, match=r"^path is '[^']*figure.png', expected a name that ends in .webp$"):
+        plots.publish(axes.figure, tmp_path / "figure.png")
+    assert not list(tmp_path.iterdir())
 
 
 def test_publish_keeps_the_earlier_figure_on_a_full_disk(axes, tmp_path):
-    path = tmp_path / "figure.png"
+    path = tmp_path / "figure.webp"
     plots.publish(axes.figure, path)
     before = path.read_bytes()
     axes.plot([0, 1])

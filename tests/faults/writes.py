@@ -88,7 +88,7 @@ def write_readme(folder: Path, which: int) -> None:
 def write_figure(folder: Path, which: int) -> None:
     figure = matplotlib.figure.Figure((4, 4))  # more than 2 kB
     figure.subplots().plot([0, which])
-    plots.publish(figure, folder / "figure.png")
+    plots.publish(figure, folder / "figure.webp")
 
 
 def write_shapes(folder: Path, which: int) -> None:

@@ -134,8 +134,8 @@ def _notebooks(made: Path) -> list[Tile]:
     tiles = []
     for title, name, question, answer in re.findall(tile, readme, re.MULTILINE):
         (made / "notebooks" / f"{name}.html").write_text(_notebook(name, title), encoding="utf-8")
-        _copied(f"{name}.png", made)
-        tiles.append(Tile(title, question, answer, f"images/{name}.png", f"notebooks/{name}.html"))
+        _copied(f"{name}.webp", made)
+        tiles.append(Tile(title, question, answer, f"images/{name}.webp", f"notebooks/{name}.html"))
     return tiles
 
 
