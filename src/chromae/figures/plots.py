@@ -156,4 +156,4 @@ def publish(figure: Figure, path: str | Path) -> None:
     if Path(path).suffix != ".webp":
         raise ValueError(f"path is {str(path)!r}, expected a name that ends in .webp")
     with files.replacing(path) as part:
-        figure.savefig(part, format="webp", pil_kwargs={"lossless": True, "quality": 100, "method": 6})
+        figure.savefig(part, format="webp", pil_kwargs={"lossless": True, "quality": 100, "method": 4})
