@@ -25,7 +25,9 @@ from chromae.records import recipes, weights
 ALL = sorted((settings.ROOT / "results" / "weights").glob("*.safetensors"))
 FILES = [path for path in ALL if weights._network(path)]
 # Parts, and what no maker of the package makes: their notebooks alone read them.
-NAMELESS = r"shapes_conv-he_(en|de)coder|photos_spaced_16|04_digits_vae_beta=[\d.]+_hidden=100_latent=2_likelihood=bernoulli"
+NAMELESS = (
+    r"shapes_conv-he_(en|de)coder|photos_spaced_16|04_digits_vae_beta=[\d.]+_hidden=100_latent=2_likelihood=bernoulli"
+)
 
 
 def run(book: str, *names: str, **known) -> SimpleNamespace:
@@ -59,7 +61,7 @@ def of_photos(stem: str) -> tuple[nn.Module, torch.Tensor]:
     made = run("05_photos_autoencoder", "NETWORKS", photos=photos, TRAIN=images)
     _, network, size, *rest = stem.split("_")
     options = {"latent": int(size)}
-    for key, value in (it.split("=") for it in rest if "=" in it):  # as `study.name` writes them: "channels=16x24", "strided=True"
+    for key, value in (it.split("=") for it in rest if "=" in it):  # as in "channels=16x24", "strided=True"
         options[key] = [*map(int, value.split("x"))] if "x" in value else {"True": True}.get(value) or int(value)
     return made.NETWORKS[network](**options), torch.rand(4, 3, 32, 32)
 
