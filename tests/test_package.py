@@ -273,3 +273,14 @@ def test_the_papers_name_what_is_there():
         runs = re.findall(r"- run: make ([a-z][a-z-]*)", workflow.read_text(encoding="utf-8"))
         assert runs
         assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in runs), workflow.name
+
+
+def test_a_clone_weighs_less_than_a_hundred_megabytes(tmp_path):
+    """As README's command makes it, of what is committed: all files, and once more what git keeps of them."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no git repository")
+    subprocess.run(["git", "clone", "--quiet", "--depth", "1", ROOT.as_uri(), tmp_path / "clone"], check=True)
+    mb = sum(path.stat().st_size for path in (tmp_path / "clone").rglob("*") if path.is_file()) / 1e6
+    assert mb < 100
+    told = re.search(r"The clone weighs about (\d+) MB", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert float(told[1]) == pytest.approx(mb, abs=2)
