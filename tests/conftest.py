@@ -170,18 +170,28 @@ def _warm(environment: dict[str, str]) -> str:
     while not (_kept and path.exists()):
         assert time.monotonic() < started + 300, "no process to fork from came up"
         _kept.clear()
-        lock = path.with_suffix(".lock").open("a")
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT)  # ours until we end
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink(missing_ok=True)  # of one that was killed
-            _kept.append(subprocess.Popen([sys._base_executable, WARM, "serve", path], env=environment))
-            while not path.exists():
-                assert _kept[0].poll() is None, "the process to fork from ended"
-                assert time.monotonic() < started + 300, "no process to fork from came up"
-                time.sleep(0.1)
+            if _named(lock, f"{path}.lock"):
+                path.unlink(missing_ok=True)  # of one that was killed
+                _kept.append(subprocess.Popen([sys._base_executable, WARM, "serve", path], env=environment))
+                while not path.exists():
+                    assert _kept[0].poll() is None, "the process to fork from ended"
+                    assert time.monotonic() < started + 300, "no process to fork from came up"
+                    time.sleep(0.1)
         fcntl.flock(lock, fcntl.LOCK_SH)  # waits while another one starts it
-        _kept.append(lock)
+        if _named(lock, f"{path}.lock"):
+            _kept.append(lock)
+        time.sleep(0.1)
     return str(path)
+
+
+def _named(file: int, path: str) -> bool:
+    """Whether this open file still is the one of that name: a process that ends removes it."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    return False
 
 
 def stamps(folder: Path) -> dict[Path, int]:

@@ -21,7 +21,7 @@ PAGES = [settings.ROOT / name for name in ("README.md", "RESULTS.md")]
 SEEDLESS = re.compile(
     r"""explorer/\w+ | growth/\w+ | \w+/(pca|mean_image|mean_chroma|images_seen)\w* | 01\w+/hue_circle_\w+
     | 02\w+/(hilbert|leaves_worst)\w+ | 05\w+/(claims|false_positive|code_size)_\w+ | 09\w+/moved_\w+
-    | 08\w+/hue_knn5_(measured_color|hue_alone)
+    | 08\w+/(hue_knn5_(measured_color|hue_alone)|color_rank_correlation_hue_alone)
     | 10\w+/\w+_best_of_pillow | 11\w+/worst_rank\w*""",
     re.VERBOSE,
 )

@@ -56,10 +56,11 @@ threading.Thread(target=lambda: (time.sleep(0.3), print("first"))).start()
     assert run(tmp_path / "script.py", lines).stdout == "first\nlast\n"
 
 
-def test_the_process_ends_when_nobody_holds_its_lock(tmp_path):
-    code = (
-        "import os, sys; sys.path.insert(0, sys.argv[1]); import conftest;"
-        "conftest._warm(os.environ | {'PYTHONPATH': ''}); os._exit(0)"  # with no libraries to import
+def test_the_process_stays_while_its_lock_is_held_and_ends_after_it(tmp_path):
+    code = (  # with no libraries to import
+        "import os, sys, time; sys.path.insert(0, sys.argv[1]); import conftest;"
+        "path = conftest._warm(os.environ | {'PYTHONPATH': ''}); time.sleep(2.5);"
+        "os._exit(0 if os.path.exists(path) else 9)"
     )
     environment = {k: v for k, v in os.environ.items() if k != "PYTEST_XDIST_TESTRUNUID"} | {"TMPDIR": str(tmp_path)}
     asked = [sys.executable, "-c", code, os.path.dirname(__file__)]

@@ -37,7 +37,7 @@ def serve(path: str) -> None:
         listener.listen()
         os.rename(f"{path}.new", path)  # whoever sees it can connect
         try:
-            while wanted(f"{path}.lock"):
+            while not unwanted(f"{path}.lock"):
                 if select.select([listener], [], [], 1)[0]:
                     connection, _ = listener.accept()
                     if os.fork() == 0:
@@ -50,14 +50,15 @@ def serve(path: str) -> None:
                     os.unlink(left)
 
 
-def wanted(lock: str) -> bool:
-    """Whether somebody holds the lock: those who ask do, and lose it as they end, however they end."""
-    with open(lock, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+def unwanted(lock: str) -> bool:
+    """Whether nobody holds the lock; then this process does, until it ends. Others lose it as they end, however."""
+    file = os.open(lock, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(file)
+        return False
+    return True
 
 
 def run(connection: socket.socket) -> None:
@@ -112,7 +113,10 @@ def ask(*arguments: str) -> int:
     asked = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
     text = json.dumps(asked).encode()
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(os.environ["CHROMAE_WARM"])
+        try:
+            connection.connect(os.environ["CHROMAE_WARM"])
+        except OSError as error:
+            sys.exit(f"the process to fork from is gone: {error}")
         socket.send_fds(connection, [len(text).to_bytes(4, "big")], [1, 2])
         connection.sendall(text)
         return (connection.recv(1) or b"\x89")[0]  # 137: killed

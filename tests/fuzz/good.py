@@ -409,7 +409,7 @@ GOOD: dict[str, Callable[[Path], dict]] = {
     },
     "figures.plots.show_png": lambda tmp: {"figure": Figure(figsize=(1, 1))},
     "figures.png.smaller": lambda tmp: {"data": a_png()},
-    "figures.plots.publish": lambda tmp: {"figure": Figure(figsize=(1, 1)), "path": tmp / "figure.png"},
+    "figures.plots.publish": lambda tmp: {"figure": Figure(figsize=(1, 1)), "path": tmp / "figure.webp"},
     "pens.Layer": lambda tmp: plot().layers[0]._asdict(),
     "pens.plot": lambda tmp: {
         "labels": labels(),
