@@ -138,6 +138,21 @@ def test_strict_pictures_hold_their_colours_and_no_others():
 
 
 @EACH
+def test_links_to_its_neighbours_and_its_sources(path):
+    """From 01 to 11 and back, to papers and projects, and to nothing that is not there."""
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    place = NOTEBOOKS.index(path)
+    neighbours = [NOTEBOOKS[it].name for it in (place - 1, place + 1) if it in range(len(NOTEBOOKS))]
+    assert re.findall(r"\]\((\d\d_\w+\.ipynb)\)", cells[-1]) == neighbours
+    headings = {f"#{title.replace(' ', '-')}" for title in re.findall(r"^#+ (.+)$", "\n".join(cells), re.MULTILINE)}
+    links = re.findall(r"\]\(([^)\s]+)\)", "\n".join(cells))
+    assert any(link.startswith("https://") for link in links)
+    for link in links:
+        there = link in headings if link.startswith("#") else (path.parent / link.partition("#")[0]).exists()
+        assert there or link.startswith("https://"), link
+
+
+@EACH
 def test_is_an_essay_of_short_cells(path):
     notebook = nbformat.read(path, as_version=4)
     assert len(code_cells(notebook)) >= 15
