@@ -1,7 +1,7 @@
 """A decoder that draws: convex cells cut out of the plane, each filled with a colour.
 
 A transposed convolution has to paint an edge pixel by pixel. Here the latents say where the edge is, and every pixel
-asks on which side it lies: sharp at any resolution, and as cheap as the number of pixels asked.
+asks on which side it lies: at any resolution, and as cheap as the number of pixels asked.
 """
 
 import math
