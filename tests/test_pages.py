@@ -253,6 +253,15 @@ def test_scatter_puts_points_where_they_belong():
     assert (picture[10, 50] > 240).all()
 
 
+def test_scatter_names_every_class_even_where_all_lie_on_one_spot():
+    labels = np.arange(10)
+    for spot in ((0.5, 0.5), (0.02, 0.98)):  # in the middle, and in a corner, where there is less room
+        picture = pages.scatter(np.tile(spot, (10, 1)), labels, np.array([[0, 0], [1, 1]]), size=420)
+        for color in style.CLASSES:  # most of each disc is its class's colour: none is covered by another
+            shown = (np.abs(picture.astype(int) - color).sum(-1) < 10).sum()
+            assert shown > 0.5 * np.pi * (420 / 36) ** 2
+
+
 def test_scatter_knows_ten_classes():
     with pytest.raises(ValueError, match="labels run from 0 to 10"):
         pages.scatter(np.zeros((2, 2)), np.array([0, 10]), np.array([[0, 0], [1, 1]]))

@@ -122,32 +122,52 @@ def scatter(
     size: Count = 420,
     radius: Positive | None = None,
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """Points as dots in their classes' colours inside the box (low, high); each class's name stands at its median.
+    """Points as dots in their classes' colours inside the box (low, high); each class's name stands near its median.
 
-    `radius` is that of the dots in pixels, by default 2 in a picture of 420; names grow with the picture as well.
-    Drawn twice as large, then halved, which smooths the dots. Raises ValueError for labels outside 0 … 9.
+    A name stands on a disc of its class's colour; discs that would cover each other move apart. `radius` is that of
+    the dots in pixels, by default 2 in a picture of 420; names grow with the picture as well. Drawn twice as large,
+    then halved, which smooths dots and discs. Raises ValueError for labels outside 0 … 9.
     """
     if len(labels) and not (labels.min() >= 0 and labels.max() < len(style.CLASSES)):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected classes from 0 to 9")
     _check_finite(points=points, box=box)
     low, high = box
     radius = radius or size / 210
-    name, corner = style.font(max(1, round(size / 21))), style.font(max(1, round(size / 35)))
     places = (points - low) / np.maximum(high - low, 1e-12) * [1, -1] * size + [0, size]
+    names = np.unique(labels)
+    disc = size / 36
+    medians = np.array([np.median(places[labels == name], axis=0) for name in names]).reshape(-1, 2)
+    spots = _apart(medians, 2.2 * disc, size)
     page = Image.new("RGB", (2 * size, 2 * size), style.PAPER)
     draw = ImageDraw.Draw(page)
     for (x, y), label in zip(places, labels, strict=True):
         draw.circle((2 * x, 2 * y), 2 * radius, fill=style.CLASSES[label])
+    for (x, y), name in zip(spots, names, strict=True):
+        color = style.CLASSES[name]
+        draw.circle((2 * x, 2 * y), 2.2 * disc, fill=style.PAPER)
+        draw.circle((2 * x, 2 * y), 2 * disc, fill=color)
+        ink = style.INK if np.dot(color, (0.299, 0.587, 0.114)) > 120 else style.PAPER
+        draw.text((2 * x, 2 * y), str(name), fill=ink, font=style.font(max(1, round(3 * disc))), anchor="mm")
     page = page.reduce(2)
-    draw = ImageDraw.Draw(page)
-    for label in np.unique(labels):
-        x, y = np.median(places[labels == label], axis=0).clip(10, size - 10)
-        draw.text((x, y), str(label), fill=style.INK, font=name, anchor="mm", stroke_width=3, stroke_fill=style.PAPER)
+    draw, corner = ImageDraw.Draw(page), style.font(max(1, round(size / 28)))
     draw.rectangle((0, 0, size - 1, size - 1), outline=style.FAINT)
     for value, place, anchor in ((low, (4, size - 4), "ls"), (high, (size - 4, 4), "rt")):
-        text = f"({value[0]:.1f}, {value[1]:.1f})"
+        text = f"({value[0]:.1f}, {value[1]:.1f})".replace("-", "−")
         draw.text(place, text, fill=style.INK, font=corner, anchor=anchor, stroke_width=2, stroke_fill=style.PAPER)
     return np.asarray(page)
+
+
+def _apart(spots: Float[np.ndarray, "n 2"], distance: float, size: int) -> Float[np.ndarray, "n 2"]:
+    """The spots, kept inside a square of `size`; two that are nearer than `distance` push each other apart."""
+    turns = np.arange(len(spots))
+    aside = 1e-3 * np.stack([np.cos(turns), np.sin(turns)], axis=1)  # so that two on one spot have a direction, too
+    for _ in range(100):
+        away = (spots + aside)[:, None] - (spots + aside)
+        gap = np.linalg.norm(away, axis=-1)
+        np.fill_diagonal(gap, np.inf)
+        push = (distance - gap).clip(0) / 2 / gap
+        spots = (spots + (push[..., None] * away).sum(1)).clip(distance / 2, size - distance / 2)
+    return spots
 
 
 def sprites(
