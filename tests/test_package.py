@@ -186,9 +186,10 @@ print(json.dumps({"from": chromae.__file__, "root": str(settings.ROOT), "left": 
 
 
 @clone
-def test_the_snippets_of_readme_run_from_a_wheel_where_the_user_stands(installed, tmp_path):
+def test_the_snippets_of_our_pages_run_from_a_wheel_where_the_user_stands(installed, tmp_path):
     """As they are written, but for the address of a scheduler and for one epoch on fewer digits."""
-    snippets = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
+    snippets = re.findall(r"^```python\n(.*?)^```$", text, re.M | re.S)
     assert len(snippets) >= 3
     home, scripts = tmp_path / "home", []
     for name in ("data", "photos", "results", "scripts"):
