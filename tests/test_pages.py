@@ -144,7 +144,7 @@ def check_text(frame: np.ndarray, text: str, place: tuple[int, int], anchor: str
 )
 def test_points_are_counted_in_their_unit(steps, axes, text, end):
     frame = pages.frame({"picture": noise(100)}, [[0.05] * steps], axes)
-    check_text(frame, text, (frame.shape[1] - pages.MARGIN - 8, 16), "rm")
+    check_text(frame, text, (frame.shape[1] - pages.MARGIN - 8, 9), "rm")
     check_text(frame, end, (frame.shape[1] - pages.MARGIN - 8, pages.STRIP - 26), "mt")
     check_text(frame, "0", (pages.MARGIN + 44, pages.STRIP - 26), "mt")
 

@@ -222,7 +222,7 @@ def _check_finite(**arguments: Real[np.ndarray, "..."]) -> None:
 
 def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.Image:
     """The axes and the curves over them; the lines are drawn twice as large, then halved, which smooths them."""
-    left, right, top, bottom = MARGIN + 44, width - MARGIN - 8, 16, STRIP - 30
+    left, right, top, bottom = MARGIN + 44, width - MARGIN - 8, 22, STRIP - 30
 
     def place(step: float, value: float) -> tuple[float, float]:
         part = (min(max(value, axes.low), axes.high) - axes.low) / (axes.high - axes.low)
@@ -254,5 +254,5 @@ def _strip(curves: Sequence[Sequence[float]], axes: Axes, width: int) -> Image.I
     below = limit + 18 < bottom  # is there room for its name?
     text((right, limit + 3 if below else limit - 3), axes.limit_label, anchor="rt" if below else "rb")
     now = f"{axes.label}, {axes.unit} {axes.each * max(map(len, curves), default=0):,}"
-    text((right, top), now, anchor="rm", font=style.fitting(now, 11, right - left))
+    text((right, 9), now, anchor="rm", font=style.fitting(now, 11, right - left))  # above all that a curve can reach
     return strip
