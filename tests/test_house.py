@@ -1,4 +1,4 @@
-"""The house: every room where README says, none too large, and nothing that imports upward."""
+"""The house: every room where CONTRIBUTING says, none too large, and nothing that imports upward."""
 
 import ast
 import re
@@ -10,7 +10,7 @@ import chromae
 from chromae.figures import style
 
 SOURCE = Path(chromae.__file__).parent
-README = Path(__file__).resolve().parents[1] / "README.md"
+PLAN = Path(__file__).resolve().parents[1] / "CONTRIBUTING.md"
 MODULES = sorted(SOURCE.rglob("*.py"))
 PAGES = sorted(path for end in ("js", "css", "html") for path in SOURCE.rglob(f"*.{end}"))
 # From the ground up. A room knows those below it, and those of its own floor that stand before it.
@@ -55,8 +55,8 @@ def test_the_top_holds_the_files_that_it_should_and_folders_hold_no_folders():
         assert len(list(folder.glob("*.py"))) > 2, "a folder with one file wants to be a file"
 
 
-def test_readme_shows_every_room_and_the_order_in_which_they_stand():
-    text = README.read_text(encoding="utf-8")
+def test_contributing_shows_every_room_and_the_order_in_which_they_stand():
+    text = PLAN.read_text(encoding="utf-8")
     (tree,) = re.findall(r"^src/chromae/\n((?:  .*\n)+)", text, re.MULTILINE)
     rooms = {path.stem for path in SOURCE.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
     assert set(re.findall(r"(?:^|  )(\w+)(?:/|\.py) ", tree, re.MULTILINE)) == rooms - {"__init__", "__main__"}
