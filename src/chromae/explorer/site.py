@@ -130,7 +130,7 @@ def _linked(path: Path, notebook: str) -> None:
 
 def _notebooks(made: Path) -> list[Tile]:
     readme = re.sub("<!--.*?-->", "", (settings.ROOT / "README.md").read_text(encoding="utf-8"))  # its marks
-    tile = r"\*\*\[(\d\d [^]]+)\]\(notebooks/(\w+)\.ipynb\)\*\*<br>(.*?)<br>(.*?)(?= \||$)"
+    tile = r"\*\*\[(\d\d [^]]+)\]\(notebooks/(\w+)\.ipynb\)\*\*[^<]*<br>(.*?)<br>(.*?)(?= \||$)"
     tiles = []
     for title, name, question, answer in re.findall(tile, readme, re.MULTILINE):
         (made / "notebooks" / f"{name}.html").write_text(_notebook(name, title), encoding="utf-8")
@@ -150,7 +150,7 @@ def _notebook(name: str, title: str) -> str:
     body, _ = exporter.from_filename(str(settings.ROOT / "notebooks" / f"{name}.ipynb"))
     body = re.sub(r"<script\b.*?</script>|<style\b.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'href="(?:\./)?(\d\d_\w+)\.ipynb', r'href="\1.html', body)
-    body = re.sub(r'href="\.\./README\.md[^"]*"', 'href="../index.html"', body)
+    body = re.sub(r'href="\.\./(?:README|RESULTS)\.md[^"]*"', 'href="../index.html"', body)
     body = re.sub(r"<video ", '<video preload="none" ', body.replace(" autoplay", ""))
     light, dark = (HtmlFormatter(style=style).get_style_defs(".chromae .highlight") for style in ("default", "monokai"))
     colors = f"<style>{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}</style>"
