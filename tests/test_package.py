@@ -260,14 +260,24 @@ def test_git_keeps_the_page_about_data_and_nothing_beside_it(tmp_path):
     assert sorted(seen) == [".gitignore", "data/README.md", "src/x.py"]
 
 
+def anchors(page):
+    """The places of a page that a link may name: its headings, as the host spells them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @clone
 def test_the_papers_name_what_is_there():
-    """Links lead to files, and targets of make exist."""
+    """Links lead to files, and to headings in them, and targets of make exist."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for name in ("README.md", "RESULTS.md", "CONTRIBUTING.md", "CHANGELOG.md", "data/README.md"):
         page = (ROOT / name).read_text(encoding="utf-8")
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page):
             assert ((ROOT / name).parent / link).exists(), f"{name} links to {link}"
+        for link, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page):
+            there = (ROOT / name).parent / link if link else ROOT / name
+            if there.suffix == ".md":
+                assert anchor in anchors(there), f"{name} links to {link}#{anchor}"
         for target in re.findall(r"`make ([a-z][a-z-]*)", page):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), f"{name} tells of make {target}"
     for workflow in (ROOT / ".github" / "workflows").glob("*.yml"):

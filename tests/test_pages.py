@@ -9,6 +9,9 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from torchvision.utils import make_grid
 
@@ -260,6 +263,24 @@ def test_scatter_names_every_class_even_where_all_lie_on_one_spot():
         for color in style.CLASSES:  # most of each disc is its class's colour: none is covered by another
             shown = (np.abs(picture.astype(int) - color).sum(-1) < 10).sum()
             assert shown > 0.5 * np.pi * (420 / 36) ** 2
+
+
+@given(arrays(np.float64, (10, 2), elements=st.floats(-500, 500)), st.floats(5, 40))
+def test_names_end_inside_and_apart(spots, distance):
+    ends = pages._apart(spots, distance, size=420)
+    gaps = np.linalg.norm(ends[:, None] - ends, axis=-1)[~np.eye(10, dtype=bool)]
+    assert gaps.min() > 0.9 * distance
+    assert ends.min() >= distance / 2
+    assert ends.max() <= 420 - distance / 2
+
+
+def test_corners_have_the_digits_that_tell_them_apart(monkeypatch):
+    told, text = [], ImageDraw.ImageDraw.text
+    listen = lambda draw, place, it, **how: told.append(it) or text(draw, place, it, **how)  # noqa: E731
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", listen)
+    for box in ([[-20, 1], [3, 2]], [[-0.004, 0], [0.005, 0.1]]):
+        pages.scatter(np.zeros((0, 2)), np.zeros(0, int), np.array(box, float))
+    assert told == ["(−20.0, 1.0)", "(3.0, 2.0)", "(−0.0040, 0.0000)", "(0.0050, 0.1000)"]
 
 
 def test_scatter_knows_ten_classes():

@@ -1,6 +1,7 @@
 """The gallery opens from disk, asks nobody for anything, and everything in it is there."""
 
 import json
+import re
 from html.parser import HTMLParser
 from urllib.parse import unquote, urlsplit
 
@@ -86,6 +87,7 @@ def test_every_tile_has_a_question_and_an_answer_with_a_number(gallery):
     assert len(tiles) == 3 + len(list((settings.ROOT / "notebooks").glob("*.ipynb"))) + len(site.FILMS)
     for tile in tiles:
         question, answer = (part.split("</p>")[0] for part in tile.split("<p>")[1:3])
+        assert not re.search(r"`|\*\*|\]\(", question + answer)
         assert question.endswith("?"), question
         assert any(letter.isdigit() for letter in answer), answer
     published = json.loads((settings.ROOT / "results/10_pen_plot.json").read_text())["metrics"]["plot_pen_down"]

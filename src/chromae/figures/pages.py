@@ -150,9 +150,11 @@ def scatter(
         draw.text((2 * x, 2 * y), str(name), fill=ink, font=style.font(max(1, round(3 * disc))), anchor="mm")
     page = page.reduce(2)
     draw, corner = ImageDraw.Draw(page), style.font(max(1, round(size / 28)))
+    digits = int(np.clip(1 - np.floor(np.log10(max((high - low).min(), 1e-12))), 1, 6))  # that tell the corners apart
     draw.rectangle((0, 0, size - 1, size - 1), outline=style.FAINT)
     for value, place, anchor in ((low, (4, size - 4), "ls"), (high, (size - 4, 4), "rt")):
-        text = f"({value[0]:.1f}, {value[1]:.1f})".replace("-", "−")
+        text = "({:.{}f}, {:.{}f})".format(*(it for number in value for it in (round(number, digits) + 0.0, digits)))
+        text = text.replace("-", "−")
         draw.text(place, text, fill=style.INK, font=corner, anchor=anchor, stroke_width=2, stroke_fill=style.PAPER)
     return np.asarray(page)
 

@@ -15,10 +15,11 @@ from chromae.arguments.kinds import Count
 VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY = "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
 INK, FAINT, PAPER = "#222222", "#969696", "#FFFFFF"
 COLORS = tuple(ImageColor.getrgb(name) for name in (VERMILLION, BLUE, GREEN, PURPLE))  # of curves and titles in films
-# Petroff's ten colours for classes, tested for colour-vision deficiency and for names (arXiv:2107.02270).
+# Petroff's ten colours for classes, tested for colour-vision deficiency and for names (arXiv:2107.02270), in an order
+# in which the digits 3, 5 and 8, which lie together, have three of the most unlike ones.
 CLASSES = (
-    (63, 144, 218), (255, 169, 14), (189, 31, 1), (148, 164, 162), (131, 45, 182),
-    (169, 107, 89), (231, 99, 0), (185, 172, 112), (113, 117, 129), (146, 218, 221),
+    (148, 164, 162), (113, 117, 129), (189, 31, 1), (63, 144, 218), (131, 45, 182),
+    (169, 107, 89), (231, 99, 0), (185, 172, 112), (255, 169, 14), (146, 218, 221),
 )  # fmt: skip
 
 
