@@ -153,9 +153,9 @@ def scatter(
     digits = int(np.clip(1 - np.floor(np.log10(max((high - low).min(), 1e-12))), 1, 6))  # that tell the corners apart
     draw.rectangle((0, 0, size - 1, size - 1), outline=style.FAINT)
     for value, place, anchor in ((low, (4, size - 4), "ls"), (high, (size - 4, 4), "rt")):
-        text = "({:.{}f}, {:.{}f})".format(*(it for number in value for it in (round(number, digits) + 0.0, digits)))
-        text = text.replace("-", "−")
-        draw.text(place, text, fill=style.INK, font=corner, anchor=anchor, stroke_width=2, stroke_fill=style.PAPER)
+        x, y = (f"{round(number, digits) + 0.0:.{digits}f}".replace("-", "−") for number in value)  # + 0.0: never −0
+        stroke = {"stroke_width": 2, "stroke_fill": style.PAPER}
+        draw.text(place, f"({x}, {y})", fill=style.INK, font=corner, anchor=anchor, **stroke)
     return np.asarray(page)
 
 
