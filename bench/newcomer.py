@@ -1,10 +1,12 @@
 """How long a newcomer waits: for `make`, for its first film, for `make test`, in a clone whose path holds a space.
 
-`bench/newcomer.py FOLDER [JOBS]` clones the last commit to FOLDER/my projects/chromae, installs, fetches the data, and
-only then looks at the clock. What the clone made stays there. Writes results/notebooks.json. An hour or more.
+`bench/newcomer.py FOLDER [JOBS [COMMIT]]` clones the last commit to FOLDER/my projects/chromae, installs, fetches the
+data, and only then looks at the clock; with a COMMIT it then does the same with that one, to compare with. What the
+clones made stays there. Writes results/notebooks.json. An hour or more, in which nothing else should run.
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,13 +16,13 @@ from chromae import settings
 from chromae.records import results
 
 WAIT = 2  # seconds between two looks for a film
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("CHROMAE_")}
 
 
 def make(clone: Path, *arguments: str) -> tuple[float, float | None]:
     """Seconds of `make` in the clone, and those until its first new film. Raises CalledProcessError if it fails."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("CHROMAE_")}
     start, wall, first = time.perf_counter(), time.time(), None
-    running = subprocess.Popen(["make", *arguments], cwd=clone, env=clean)
+    running = subprocess.Popen(["make", *arguments], cwd=clone, env=CLEAN)
     while running.poll() is None:
         time.sleep(WAIT)
         if first is None and any(film.stat().st_mtime > wall for film in (clone / "images").glob("*.mp4")):
@@ -30,20 +32,46 @@ def make(clone: Path, *arguments: str) -> tuple[float, float | None]:
     return time.perf_counter() - start, first
 
 
-def main(folder: str, jobs: str = "1") -> None:
-    clone = Path(folder).resolve() / "my projects" / "chromae"
+def cloned(clone: Path, commit: str = "HEAD") -> Path:
+    """The repository as it was at a commit, installed and with its data."""
     if not clone.exists():
         subprocess.run(["git", "clone", "--quiet", str(settings.ROOT), str(clone)], check=True)
-    make(clone, "install")
+        subprocess.run(["git", "checkout", "--quiet", commit], cwd=clone, check=True)
+    make(clone, ".venv/.ready")  # `make install`, which was not always there
     make(clone, "data")
+    return clone
+
+
+def in_a_row(clone: Path) -> tuple[float, dict[str, int]]:
+    """Seconds of `make`, and those of each notebook, where commands are echoed and run one after the other."""
+    start, begins = time.perf_counter(), {}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    running = subprocess.Popen(["make"], cwd=clone, env=CLEAN, **streams)
+    for line in running.stdout:
+        print(line, end="", flush=True)
+        for name in re.findall(r"notebooks/(\w+)\.ipynb", line):
+            begins.setdefault(name, time.perf_counter())
+    if running.wait():
+        raise subprocess.CalledProcessError(running.returncode, running.args)
+    ends = [*list(begins.values())[1:], time.perf_counter()]
+    took = {name: round(end - begin) for (name, begin), end in zip(begins.items(), ends, strict=True)}
+    return time.perf_counter() - start, took
+
+
+def main(folder: str, jobs: str = "1", commit: str = "") -> None:
+    place = Path(folder).resolve()
+    clone = cloned(place / "my projects" / "chromae")
     seconds, first = make(clone, f"-j{jobs}")
     took = {"make_seconds": round(seconds), "make_jobs": int(jobs)}
     took |= {"first_film_seconds": round(first)} if first else {}
     note(clone, took)
     note(clone, {"test_seconds": round(make(clone, "test")[0])})
+    if commit:
+        seconds, notebooks = in_a_row(cloned(place / commit, commit))
+        note(clone, {"before": {"commit": commit, "make_seconds": round(seconds), "notebooks": notebooks}})
 
 
-def note(clone: Path, took: dict[str, int]) -> None:
+def note(clone: Path, took: dict[str, object]) -> None:
     """Add these to results/notebooks.json, and what the clone's notebooks took."""
     path, made = settings.ROOT / "results" / "notebooks.json", clone / "build" / "notebooks.json"
     published, theirs = results.read_json(path), results.read_json(made)

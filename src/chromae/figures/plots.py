@@ -12,6 +12,7 @@ from jaxtyping import Float, Real
 from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from chromae import files
@@ -33,11 +34,11 @@ LINE = 24  # pixels high that a wall's titles and its caption are, with what is 
 
 
 def limit(axes: Axes, value: Finite, label: str) -> None:
-    """A theoretical limit as a dashed line across the axes, named at its right end."""
+    """A theoretical limit as a dashed line across the axes, named at its right end, above what crosses the name."""
     axes.axhline(value, color=style.INK, linestyle="--", linewidth=1)
     axes.annotate(
         label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, -4), textcoords="offset points",
-        ha="right", va="top", fontsize=9,
+        ha="right", va="top", fontsize=9, path_effects=[withStroke(linewidth=3, foreground="white")], zorder=5,
     )  # fmt: skip
 
 
