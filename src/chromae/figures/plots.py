@@ -38,7 +38,8 @@ def limit(axes: Axes, value: Finite, label: str) -> None:
     axes.axhline(value, color=style.INK, linestyle="--", linewidth=1)
     axes.annotate(
         label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, -4), textcoords="offset points",
-        ha="right", va="top", fontsize=9, path_effects=[withStroke(linewidth=3, foreground="white")], zorder=5,
+        ha="right", va="top", fontsize=9, zorder=5,
+        path_effects=[withStroke(linewidth=3, foreground="white", alpha=0.7)],
     )  # fmt: skip
 
 
