@@ -33,10 +33,9 @@ settings.load_profile(
 )
 
 
-# Files whose tests share what is dear: three launches, a gallery, a fork server, a browser.
-TOGETHER = {
-    f"tests/test_{name}.py" for name in ("distributed", "explore", "export", "faults", "lab", "page", "site", "widget")
-}
+# Files whose tests share what is dear: three launches, a gallery, a fork server, a browser, joblib's processes.
+BROWSERS = ("explore", "export", "lab", "page", "site", "widget")
+TOGETHER = {f"tests/test_{name}.py" for name in ("distributed", "faults", "study", *BROWSERS)}
 
 
 class ByFile(LoadScopeScheduling):

@@ -35,8 +35,8 @@ pytestmark = [
 ]
 
 # Notes its arguments, and what is to be published. Stands in for the command that runs notebooks: the copy of the
-# notebook, and the frames that a run of it leaves; and for the command that films them, which keeps a newer film. Both
-# would take seconds each.
+# notebook, and the frames that a run of it leaves; for the command that films them, which keeps a newer film; and for
+# the import of all that is installed. All would take seconds.
 PYTHON = r"""#!/bin/sh
 echo "publish=$CHROMAE_PUBLISH $*" >>calls.txt
 case "$*" in
@@ -53,7 +53,7 @@ case "$*" in
     mkdir -p build
     cp "$notebook" build/
     ;;
-*chromae\ run*|*chromae\ readme*|*chromae\ verify*) ;;
+*chromae\ run*|*chromae\ readme*|*chromae\ verify*|*import\ chromae*) ;;
 *chromae\ film*)
     [ -e "$4/0001.png" ] || exit 1
     if [ "$5" -nt "$4/0001.png" ]; then touch "$5"; else echo moov >"$5"; fi
