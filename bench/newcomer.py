@@ -67,8 +67,10 @@ def main(folder: str, jobs: str = "1", commit: str = "") -> None:
     note(clone, took)
     note(clone, {"test_seconds": round(make(clone, "test")[0])})
     if commit:
+        after = took | {"notebooks": results.read_json(clone / "build" / "notebooks.json")["notebooks"]}
         seconds, notebooks = in_a_row(cloned(place / commit, commit))
-        note(clone, {"before": {"commit": commit, "make_seconds": round(seconds), "notebooks": notebooks}})
+        before = {"commit": commit, "make_seconds": round(seconds), "notebooks": notebooks}
+        note(clone, {"before": before, "after": after})  # whatever is published later, these stay together
 
 
 def note(clone: Path, took: dict[str, object]) -> None:

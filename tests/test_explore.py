@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from chromae import datasets
-from chromae.explorer import page, save_html, scene, still
+from chromae.explorer import page, pictures, save_html, scene, still
 from chromae.models.autoencoder import Autoencoder
 from chromae.models.color_autoencoder import ColorAutoencoder, epochs
 from chromae.models.embedder import Embedder
@@ -661,3 +661,10 @@ def test_the_model_stays_as_it_was(tmp_path):
     save_html(model, images, labels, tmp_path / "page.html")
     assert model.training
     assert all(torch.equal(it, before[key]) for key, it in model.state_dict().items())
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_few_classes_have_colours_and_no_greys(count):
+    found = pictures.class_colors(count)
+    assert len(set(map(tuple, found))) == count
+    assert all(max(color) - min(color) > 40 for color in found)

@@ -1,5 +1,6 @@
 """make, in a copy of the repository: what is run when, and what is left alone."""
 
+import importlib.util
 import os
 import re
 import shutil
@@ -188,6 +189,11 @@ def test_make_says_what_it_does_and_shows_no_command(ready):
     (ready / "requirements.txt").write_text("")
     told = make(ready, ".venv/.ready", check=True).stdout.splitlines()
     assert [line.split()[0] for line in told] == ["installing", "installed"]
+
+
+def test_what_installation_imports_is_there():
+    names = re.search(r"-c 'import (chromae[^']*)'", (ROOT / "Makefile").read_text(encoding="utf-8"))[1]
+    assert all(importlib.util.find_spec(name) for name in names.split(", "))
 
 
 def test_two_jobs_at_once_make_the_same(ready):

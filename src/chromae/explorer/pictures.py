@@ -59,9 +59,10 @@ def sheet(images: Float[Tensor, "n *shape"], shades: Count = 256) -> Sheet:
 
 
 def class_colors(count: Count) -> list[list[int]]:
-    """A colour for each class: those of `figures.style` for up to ten, hues at equal distances for more."""
+    """A colour for each class: those of `figures.style` for up to ten, of fewer its greys last; for more, even hues."""
     if count <= len(style.CLASSES):
-        return [list(color) for color in style.CLASSES[:count]]
+        greys = 2 if count < len(style.CLASSES) else 0  # that the digits' colours begin with
+        return [list(color) for color in (style.CLASSES[greys:] + style.CLASSES[:greys])[:count]]
     hues = [colorsys.hls_to_rgb(index / count, (0.42, 0.6)[index % 2], 0.75) for index in range(count)]
     return [[round(part * 255) for part in hue] for hue in hues]
 

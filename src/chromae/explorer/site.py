@@ -28,11 +28,12 @@ FILMS = {
     "color_fold": ("A sheet that folds", "Can three numbers fit into two?", "A sheet of two numbers crumples until it "
                    "errs by {02_color_questions metrics.best_smooth_mse.value:.4f}."),
     "digits_plane": ("Digits find their places", "What do two numbers hold of a digit?",
-                     "Enough to tell {03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of them apart."),
+                     "Enough that 15 neighbours name the class of "
+                     "{03_digits_autoencoder metrics.film_knn_accuracy_z2:.2f} of them."),
     "vae_plane": ("A plane under a prior", "What does the KL term change?", "Clouds gather around it: "
                   "{04_digits_vae metrics.film_bce_neg_elbo_z2:.1f} nats a digit."),
     "photos_sharpen": ("Photos sharpen", "What do 64 numbers keep of a photo?", "Left the published network cut to 64, "
-                       "then ours, which ends, trained on, at an MSE of "
+                       "then ours; one of its kind, trained longer, reaches an MSE of "
                        "{05_photos_autoencoder metrics.best_64_test_mse:.4f}."),
     "photos_colored": ("Colour arrives", "What colour was this grey photo?", "A guess gets better, to a chroma MSE of "
                        "{06_colorization metrics.best_chroma_mse:.5f}, and stays beige where it cannot know."),

@@ -39,7 +39,7 @@ def limit(axes: Axes, value: Finite, label: str) -> None:
     axes.annotate(
         label, (1, value), xycoords=("axes fraction", "data"), xytext=(0, -4), textcoords="offset points",
         ha="right", va="top", fontsize=9, zorder=5,
-        path_effects=[withStroke(linewidth=3, foreground="white", alpha=0.7)],
+        path_effects=[withStroke(linewidth=3, foreground=style.PAPER, alpha=0.7)],
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY = "#D55E00", "#0072B2", "#009E73", 
 INK, FAINT, PAPER = "#222222", "#969696", "#FFFFFF"
 COLORS = tuple(ImageColor.getrgb(name) for name in (VERMILLION, BLUE, GREEN, PURPLE))  # of curves and titles in films
 # Petroff's ten colours for classes, tested for colour-vision deficiency and for names (arXiv:2107.02270), in an order
-# in which the digits 3, 5 and 8, which lie together, have three of the most unlike ones.
+# in which the digits 3, 5 and 8, which lie together, have three of the most unlike ones. The first two are greys.
 CLASSES = (
     (148, 164, 162), (113, 117, 129), (189, 31, 1), (63, 144, 218), (131, 45, 182),
     (169, 107, 89), (231, 99, 0), (185, 172, 112), (255, 169, 14), (146, 218, 221),
