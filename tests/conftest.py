@@ -131,16 +131,21 @@ def execute(name: str, folder: Path) -> Execution:
     }
     if "PYTEST_XDIST_WORKER" in os.environ:  # and no processes for its studies
         environment["LOKY_MAX_CPU_COUNT"] = "1"
-    kernel = {"argv": fork("ipykernel.kernelapp", "-f", "{connection_file}"), "display_name": name}
-    (temp / "kernels" / "python3").mkdir(parents=True)
-    (temp / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
-    environment |= {"JUPYTER_PATH": str(temp)} | forking()
+    environment |= forked_kernels(temp)
     command = fork("nbconvert.nbconvertapp", "--to", "notebook", "--execute", "--output-dir", str(folder))
     before = stamps(clone)
     process = subprocess.run(
         [*command, f"{name}.ipynb"], cwd=clone / "notebooks", env=environment, capture_output=True, text=True
     )
     return Execution(folder, process, before, stamps(clone))
+
+
+def forked_kernels(folder: Path, *paths: Path) -> dict[str, str]:
+    """What an environment needs for its kernels to be forks of the warm process: one is written to this folder."""
+    kernel = {"argv": fork("ipykernel.kernelapp", "-f", "{connection_file}"), "display_name": "Python 3"}
+    (folder / "kernels" / "python3").mkdir(parents=True)
+    (folder / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))
+    return {"JUPYTER_PATH": str(folder)} | forking(*paths)
 
 
 FORKS = sys.platform == "linux"  # elsewhere a process that has loaded frameworks cannot fork safely

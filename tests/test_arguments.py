@@ -6,7 +6,6 @@ import inspect
 import os
 import pickle
 import subprocess
-import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, fork, forking
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -280,15 +280,16 @@ def test_fit_checks_its_first_step_alone():
     assert not check._paused
 
 
-def test_switched_off():
-    script = (
+def test_switched_off(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
         "from chromae import latents, metrics; import torch\n"
         "assert not hasattr(latents.linear, '__wrapped__')\n"
         "assert metrics.psnr(0.01) == 20\n"
         "latents.linear(torch.zeros(2), torch.ones(2), -1)"
     )
-    environment = os.environ | {"CHROMAE_CHECK": "off"}
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    environment = os.environ | forking(ROOT / "src") | {"CHROMAE_CHECK": "off"}
+    done = subprocess.run(fork(str(script)), env=environment, capture_output=True, text=True)
     assert "number of steps must be non-negative" in done.stderr
     assert "RuntimeError" in done.stderr
 

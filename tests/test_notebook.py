@@ -9,6 +9,7 @@ import nbclient
 import nbformat
 import pytest
 import torch
+from conftest import ROOT, forked_kernels
 from IPython.display import HTML
 from PIL import Image
 
@@ -118,7 +119,8 @@ for step in range({count}):
 @pytest.mark.parametrize("silent", ["", "1"])
 def test_frames_stand_below_their_cell_while_it_runs(silent, tmp_path, monkeypatch):
     """One picture a cell, the last that was shown; none where progress is silenced, as while publishing."""
-    monkeypatch.setenv("TQDM_DISABLE", silent)
+    for name, value in (forked_kernels(tmp_path, ROOT / "src") | {"TQDM_DISABLE": silent}).items():
+        monkeypatch.setenv(name, value)
     films = [FRAMES.format(count=4, pause=0.4), FRAMES.format(count=6, pause=0)]
     cells = [WATCHED.format(folder=tmp_path / "clip"), *films]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import ROOT, fork, forking
 
 from chromae import settings
 from chromae.arguments import check
@@ -522,6 +523,7 @@ def test_threads_of_a_worker_run_the_preset_of_the_study_and_leave_its_own(monke
 
 
 INTERRUPTED = """
+import os
 import signal
 import sys
 from pathlib import Path
@@ -532,6 +534,10 @@ from chromae.models.color_autoencoder import ColorAutoencoder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 folder, jobs = Path(sys.argv[1]), int(sys.argv[2])
+if os.getpid() != os.getsid(0):  # a fork of another process
+    os.setsid()
+(folder / "pid.new").write_text(str(os.getpid()))
+(folder / "pid.new").rename(folder / "pid")
 
 def run(x, seed):
     if x == 0:
@@ -561,20 +567,22 @@ def test_an_interrupted_study_publishes_no_half_trained_run(tmp_path, jobs, grou
     """
     script = tmp_path / "script.py"
     script.write_text(INTERRUPTED)
-    environment = os.environ | {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
-    process = subprocess.Popen(
-        [sys.executable, script, tmp_path, str(jobs)], env=environment, start_new_session=True, stderr=subprocess.PIPE
-    )
+    environment = os.environ | forking(ROOT / "src") | {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
+    command = fork(str(script), str(tmp_path), str(jobs))
+    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
+    pids = [process.pid]
     try:
         begun = ["1.begun", "2.begun"][:jobs]
         while not all((tmp_path / name).exists() for name in ["records/seed=0_x=0.json", *begun]):
             assert process.poll() is None
             time.sleep(0.02)
-        (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+        pids.append(int((tmp_path / "pid").read_text()))
+        (os.killpg if group else os.kill)(pids[-1], signal.SIGINT)
         said = process.communicate(timeout=60)[1].decode()
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         process.wait()
     assert process.returncode != 0
     assert "KeyboardInterrupt" in said

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from conftest import write_notebook
+from conftest import ROOT, forked_kernels, write_notebook
 
 from chromae import files
 from chromae.__main__ import main
@@ -86,8 +86,10 @@ def mse(latent, seed):
 
 
 @pytest.fixture
-def studied(repository):
+def studied(repository, monkeypatch):
     """A repository with a notebook that makes two records, and publishes a number; all of it is published."""
+    for name, value in forked_kernels(repository / "build" / "jupyter", ROOT / "src").items():
+        monkeypatch.setenv(name, value)
     (repository / "pyproject.toml").touch()
     write_notebook(
         repository / "notebooks" / "01_a.ipynb",

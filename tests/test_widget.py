@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from browser import Watched, chromium
+from conftest import ROOT, forked_kernels
 from nbconvert.exporters import HTMLExporter
 from PIL import Image
 
@@ -25,7 +26,6 @@ from chromae.models import dense
 from chromae.models.autoencoder import Autoencoder
 from chromae.models.color_autoencoder import ColorAutoencoder
 from chromae.running import cells
-from chromae.settings import ROOT
 
 pytest.importorskip("anywidget")
 SHAPE = (1, 8, 8)
@@ -225,7 +225,10 @@ def folder(tmp_path_factory):
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(it.strip()) for it in sources])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, folder / "book.ipynb")
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in forked_kernels(folder / "jupyter", ROOT / "src").items():
+            patch.setenv(name, value)
+        yield folder
 
 
 def test_an_executed_notebook_carries_the_picture_and_no_state(folder):
@@ -273,7 +276,8 @@ def test_in_jupyterlab_a_click_sets_z_and_setting_z_moves_the_dot(jupyter, folde
         lab = Watched(browser).page
         lab.goto(f"{jupyter}lab/tree/book.ipynb")
         cell = lab.locator(".jp-CodeCell .jp-InputArea-editor")
-        cell.first.click(timeout=30_000)
+        lab.get_by_text("Python 3 | Idle").wait_for(timeout=30_000)  # before that, a cell is passed over
+        cell.first.click()
         for _ in range(2):  # the widget's cell, then the one that watches it
             lab.keyboard.press("Shift+Enter")
         box = lab.locator(".chromae.explorer canvas.map")

@@ -144,12 +144,20 @@ def _notebooks(made: Path) -> list[Tile]:
 def _notebook(name: str, title: str) -> str:
     """A notebook as a page: nbconvert's body in our frame, its links to what the gallery has."""
     from nbconvert.exporters import HTMLExporter  # a part of Jupyter, which only notebooks need
+    from nbconvert.filters import Highlight2HTML
     from pygments.formatters import HtmlFormatter
+
+    code: list[str] = []
+
+    def later(source, metadata=None):  # nbconvert parses the whole page once more, which code colours make slow
+        code.append(Highlight2HTML()(source))
+        return f"<!--code {len(code) - 1}-->"
 
     urls = {"mathjax_url": "", "require_js_url": "", "mermaid_js_url": ""}
     trusted = {"clean_html": lambda html: html}  # our own cells come out as they went in, and that takes half the time
-    exporter = HTMLExporter(template_name="basic", filters=trusted, **urls)
+    exporter = HTMLExporter(template_name="basic", filters=trusted | {"highlight_code": later}, **urls)
     body, _ = exporter.from_filename(str(settings.ROOT / "notebooks" / f"{name}.ipynb"))
+    body = re.sub(r"<!--code (\d+)-->", lambda found: code[int(found[1])], body)
     body = re.sub(r"<script\b.*?</script>|<style\b.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r'href="(?:\./)?(\d\d_\w+)\.ipynb', r'href="\1.html', body)
     body = re.sub(r'href="\.\./(?:README|RESULTS)\.md[^"]*"', 'href="../index.html"', body)
