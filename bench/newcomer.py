@@ -1,8 +1,9 @@
 """How long a newcomer waits: for `make`, for its first film, for `make test`, in a clone whose path holds a space.
 
 `bench/newcomer.py FOLDER [JOBS [COMMIT]]` clones the last commit to FOLDER/my projects/chromae, installs, fetches the
-data, and only then looks at the clock; with a COMMIT it then does the same with that one, to compare with. What the
-clones made stays there. Writes results/notebooks.json. An hour or more, in which nothing else should run.
+data, and only then looks at the clock; with 0 JOBS at the tests alone; with a COMMIT it then does the same with that
+one, to compare with. What the clones made stays there. Writes results/notebooks.json. An hour or more (the tests alone
+ten minutes), in which nothing else should run.
 """
 
 import os
@@ -61,12 +62,14 @@ def in_a_row(clone: Path) -> tuple[float, dict[str, int]]:
 def main(folder: str, jobs: str = "1", commit: str = "") -> None:
     place = Path(folder).resolve()
     clone = cloned(place / "my projects" / "chromae")
-    seconds, first = make(clone, f"-j{jobs}")
-    took = {"make_seconds": round(seconds), "make_jobs": int(jobs)}
-    took |= {"first_film_seconds": round(first)} if first else {}
-    note(clone, took)
+    took = {}
+    if int(jobs):
+        seconds, first = make(clone, f"-j{jobs}")
+        took = {"make_seconds": round(seconds), "make_jobs": int(jobs)}
+        took |= {"first_film_seconds": round(first)} if first else {}
+        note(clone, took)
     note(clone, {"test_seconds": round(make(clone, "test")[0])})
-    if commit:
+    if took and commit:
         after = took | {"notebooks": results.read_json(clone / "build" / "notebooks.json")["notebooks"]}
         seconds, notebooks = in_a_row(cloned(place / commit, commit))
         before = {"commit": commit, "make_seconds": round(seconds), "notebooks": notebooks}
@@ -76,10 +79,9 @@ def main(folder: str, jobs: str = "1", commit: str = "") -> None:
 def note(clone: Path, took: dict[str, object]) -> None:
     """Add these to results/notebooks.json, and what the clone's notebooks took."""
     path, made = settings.ROOT / "results" / "notebooks.json", clone / "build" / "notebooks.json"
-    published, theirs = results.read_json(path), results.read_json(made)
-    notebooks = published["notebooks"] | theirs["notebooks"]
-    machine = {key: theirs[key] for key in ("device", "versions")}
-    results.write_json(path, published | machine | took | {"notebooks": notebooks})
+    published, theirs = results.read_json(path), results.read_json(made) if made.exists() else {}
+    notebooks = published["notebooks"] | theirs.get("notebooks", {})
+    results.write_json(path, published | theirs | took | {"notebooks": notebooks})
     print(f"{path}: {took}", flush=True)
 
 
