@@ -76,10 +76,9 @@ def test_a_dask_cluster_takes_the_runs(tmp_path):
     """Two workers of their own processes; the same records as here, written by the process that asked."""
     script, folder = tmp_path / "script.py", tmp_path / "records"
     script.write_text(CLUSTER)
-    environment = os.environ | {"TQDM_DISABLE": "1"}
-    asked = subprocess.run(
-        [sys.executable, script, folder], env=environment, capture_output=True, text=True, check=True
-    )
+    environment = os.environ | forking(ROOT / "src") | {"TQDM_DISABLE": "1"}
+    command = fork(str(script), str(folder))
+    asked = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     records = study.run(square, [{"x": x} for x in range(8)], [0, 1], folder)
     assert [record["metrics"]["square"] for record in records] == [x * x + seed for x in range(8) for seed in (0, 1)]
     processes = {record["metrics"]["process"] for record in records}
