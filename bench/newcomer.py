@@ -17,7 +17,8 @@ from chromae import settings
 from chromae.records import results
 
 WAIT = 2  # seconds between two looks for a film
-CLEAN = {key: value for key, value in os.environ.items() if not key.startswith("CHROMAE_")}
+OURS = ("CHROMAE_", "PYTHON")  # what a newcomer has not set, such as that Python is to write no bytecode
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
 
 
 def make(clone: Path, *arguments: str) -> tuple[float, float | None]:

@@ -1,6 +1,7 @@
 """The bench: its ratios are right, and the published loop that it measures does the published work."""
 
 import importlib
+import inspect
 import json
 import math
 import os
@@ -91,7 +92,15 @@ def test_compare_measures_real_time(bench):
     assert 0 < measured["low"] <= measured["ratio"] <= measured["high"]
 
 
+def own_memory(process):  # tests beside this one start and end processes, which share memory
+    import psutil
+
+    return psutil.Process(process).memory_full_info().uss / 1e6
+
+
 def test_the_memory_of_a_side_is_what_it_takes_beyond_the_process(bench, monkeypatch):
+    monkeypatch.setattr(bench.side_by_side.cells, "_memory", own_memory)
+
     def ours() -> None:
         held = np.ones(60_000_000, np.uint8)
         time.sleep(0.2)
@@ -271,7 +280,10 @@ def test_gpu_check_trains_its_cases(bench, name):
 
 def test_growth_is_measured_drawn_and_written(bench, tmp_path):
     script = tmp_path / "point.py"  # in a process of its own, for earlier tests leave memory free
-    script.write_text("import growth\nprint(*growth.point('images', 16_000, rounds=1))\n")
+    script.write_text(
+        f"import growth\nfrom chromae.running import cells\n{inspect.getsource(own_memory)}"
+        "cells._memory = own_memory\nprint(*growth.point('images', 16_000, rounds=1))\n"
+    )
     environment = os.environ | forking(ROOT / "src", ROOT / "bench")
     done = subprocess.run(fork(str(script)), env=environment, capture_output=True, text=True, check=True)
     took, mb = map(float, done.stdout.split())

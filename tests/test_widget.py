@@ -286,7 +286,7 @@ def test_in_jupyterlab_a_click_sets_z_and_setting_z_moves_the_dot(jupyter, folde
         lab.wait_for_timeout(500)
         box.click(position={"x": 60, "y": 60})
         for _ in range(100):
-            if (folder / "z.txt").exists():
+            if (folder / "z.txt").exists() and (folder / "z.txt").read_text():
                 break
             lab.wait_for_timeout(100)
         z = json.loads((folder / "z.txt").read_text())
