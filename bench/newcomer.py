@@ -1,9 +1,9 @@
 """How long a newcomer waits: for `make`, for its first film, for `make test`, in a clone whose path holds a space.
 
 `bench/newcomer.py FOLDER [JOBS [COMMIT]]` clones the last commit to FOLDER/my projects/chromae, installs, fetches the
-data, and only then looks at the clock; with 0 JOBS at the tests alone; with a COMMIT it then does the same with that
-one, to compare with. What the clones made stays there. Writes results/notebooks.json. An hour or more (the tests alone
-ten minutes), in which nothing else should run.
+data, and only then looks at the clock; with 0 JOBS it times the tests alone; with a COMMIT it then does the same with
+that one, to compare with. What the clones made stays there. Writes results/notebooks.json. An hour or more (the tests
+alone ten minutes), in which nothing else should run.
 """
 
 import os
@@ -17,8 +17,8 @@ from chromae import settings
 from chromae.records import results
 
 WAIT = 2  # seconds between two looks for a film
-OURS = ("CHROMAE_", "PYTHON")  # what a newcomer has not set, such as that Python is to write no bytecode
-CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(OURS)}
+UNSET = ("CHROMAE_", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")  # what a newcomer has not set
+CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(UNSET)}
 
 
 def make(clone: Path, *arguments: str) -> tuple[float, float | None]:
@@ -36,9 +36,11 @@ def make(clone: Path, *arguments: str) -> tuple[float, float | None]:
 
 def cloned(clone: Path, commit: str = "HEAD") -> Path:
     """The repository as it was at a commit, installed and with its data."""
+    at = subprocess.check_output(["git", "rev-parse", commit], cwd=settings.ROOT, text=True).strip()
     if not clone.exists():
         subprocess.run(["git", "clone", "--quiet", str(settings.ROOT), str(clone)], check=True)
-        subprocess.run(["git", "checkout", "--quiet", commit], cwd=clone, check=True)
+    subprocess.run(["git", "fetch", "--quiet", "origin"], cwd=clone, check=True)
+    subprocess.run(["git", "checkout", "--quiet", "--detach", at], cwd=clone, check=True)
     make(clone, ".venv/.ready")  # `make install`, which was not always there
     make(clone, "data")
     return clone
@@ -61,28 +63,32 @@ def in_a_row(clone: Path) -> tuple[float, dict[str, int]]:
 
 
 def main(folder: str, jobs: str = "1", commit: str = "") -> None:
+    if commit and not int(jobs):
+        sys.exit("0 JOBS compare nothing: leave COMMIT out")
     place = Path(folder).resolve()
-    clone = cloned(place / "my projects" / "chromae")
-    took = {}
+    clone, took, notebooks = cloned(place / "my projects" / "chromae"), {}, {}
     if int(jobs):
         seconds, first = make(clone, f"-j{jobs}")
         took = {"make_seconds": round(seconds), "make_jobs": int(jobs)}
         took |= {"first_film_seconds": round(first)} if first else {}
-        note(clone, took)
-    note(clone, {"test_seconds": round(make(clone, "test")[0])})
-    if took and commit:
-        after = took | {"notebooks": results.read_json(clone / "build" / "notebooks.json")["notebooks"]}
-        seconds, notebooks = in_a_row(cloned(place / commit, commit))
-        before = {"commit": commit, "make_seconds": round(seconds), "notebooks": notebooks}
-        note(clone, {"before": before, "after": after})  # whatever is published later, these stay together
+        notebooks = results.read_json(clone / "build" / "notebooks.json")["notebooks"]
+        note(took, notebooks)
+    note({"test_seconds": round(make(clone, "test")[0])}, notebooks)
+    if commit:
+        after = took | {"notebooks": notebooks}
+        seconds, those = in_a_row(cloned(place / commit, commit))
+        before = {"commit": commit, "make_seconds": round(seconds), "notebooks": those}
+        note({"before": before, "after": after}, notebooks)  # whatever is published later, these stay together
 
 
-def note(clone: Path, took: dict[str, object]) -> None:
-    """Add these to results/notebooks.json, and what the clone's notebooks took."""
-    path, made = settings.ROOT / "results" / "notebooks.json", clone / "build" / "notebooks.json"
-    published, theirs = results.read_json(path), results.read_json(made) if made.exists() else {}
-    notebooks = published["notebooks"] | theirs.get("notebooks", {})
-    results.write_json(path, published | theirs | took | {"notebooks": notebooks})
+def note(took: dict[str, object], notebooks: dict[str, dict]) -> None:
+    """Add these to results/notebooks.json, and what notebooks took; without notebooks only if it is of this machine."""
+    path = settings.ROOT / "results" / "notebooks.json"
+    published = results.read_json(path)
+    machine = {"device": settings.device_name(settings.device()), "versions": results.versions()}
+    if not notebooks and not machine.items() <= published.items():
+        sys.exit(f"{path} is of another machine, or of other versions: measure the notebooks as well")
+    results.write_json(path, published | machine | took | {"notebooks": published["notebooks"] | notebooks})
     print(f"{path}: {took}", flush=True)
 
 

@@ -141,7 +141,7 @@ def execute(name: str, folder: Path) -> Execution:
 
 
 def forked_kernels(folder: Path, *paths: Path) -> dict[str, str]:
-    """What an environment needs for its kernels to be forks of the warm process: one is written to this folder."""
+    """The environment in which Jupyter's kernels are forks of the warm process; the folder gets their kernel.json."""
     kernel = {"argv": fork("ipykernel.kernelapp", "-f", "{connection_file}"), "display_name": "Python 3"}
     (folder / "kernels" / "python3").mkdir(parents=True)
     (folder / "kernels" / "python3" / "kernel.json").write_text(json.dumps(kernel))

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import os
+from unittest import mock
 
 import nbclient
 import nbformat
@@ -119,12 +120,12 @@ for step in range({count}):
 @pytest.mark.parametrize("silent", ["", "1"])
 def test_frames_stand_below_their_cell_while_it_runs(silent, tmp_path, monkeypatch):
     """One picture a cell, the last that was shown; none where progress is silenced, as while publishing."""
-    for name, value in (forked_kernels(tmp_path, ROOT / "src") | {"TQDM_DISABLE": silent}).items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TQDM_DISABLE", silent)
     films = [FRAMES.format(count=4, pause=0.4), FRAMES.format(count=6, pause=0)]
     cells = [WATCHED.format(folder=tmp_path / "clip"), *films]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute(cwd=tmp_path)
+    with mock.patch.dict(os.environ, forked_kernels(tmp_path, ROOT / "src")):
+        nbclient.NotebookClient(book, timeout=120, kernel_name="python3").execute(cwd=tmp_path)
     shown = [[output for output in cell.outputs if output.output_type == "display_data"] for cell in book.cells]
     assert [len(outputs) for outputs in shown] == [0, *([0, 0] if silent else [1, 1])]
     if not silent:

@@ -81,6 +81,14 @@ def test_it_is_small_and_has_no_scripts_in_what_is_only_read(gallery):
         assert "<script" not in path.read_text(encoding="utf-8")
 
 
+def test_a_page_of_a_notebook_shows_its_code(gallery):
+    for path in (settings.ROOT / "notebooks").glob("*.ipynb"):
+        text = (gallery / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
+        cells = [it for it in json.loads(path.read_text(encoding="utf-8"))["cells"] if it["cell_type"] == "code"]
+        assert text.count('highlight hl-ipython3"') == len(cells)
+        assert "<!--code" not in text
+
+
 def test_every_tile_has_a_question_and_an_answer_with_a_number(gallery):
     text = (gallery / "index.html").read_text(encoding="utf-8")
     tiles = text.split('<article class="tile">')[1:]

@@ -569,17 +569,16 @@ def test_an_interrupted_study_publishes_no_half_trained_run(tmp_path, jobs, grou
     environment = os.environ | forking(ROOT / "src") | {"TQDM_DISABLE": "1", "PYTHONWARNINGS": "ignore"}
     command = fork(str(script), str(tmp_path), str(jobs))
     process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.PIPE)
-    pids = [process.pid]
+    told = tmp_path / "pid"
     try:
         begun = ["1.begun", "2.begun"][:jobs]
         while not all((tmp_path / name).exists() for name in ["records/seed=0_x=0.json", *begun]):
             assert process.poll() is None
             time.sleep(0.02)
-        pids.append(int((tmp_path / "pid").read_text()))
-        (os.killpg if group else os.kill)(pids[-1], signal.SIGINT)
+        (os.killpg if group else os.kill)(int(told.read_text()), signal.SIGINT)
         said = process.communicate(timeout=60)[1].decode()
     finally:
-        for pid in pids:
+        for pid in [process.pid, *([int(told.read_text())] if told.exists() else [])]:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
         process.wait()

@@ -5,6 +5,7 @@ import os
 import sys
 import threading
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from conftest import ROOT, forked_kernels, write_notebook
@@ -86,10 +87,8 @@ def mse(latent, seed):
 
 
 @pytest.fixture
-def studied(repository, monkeypatch):
+def studied(repository):
     """A repository with a notebook that makes two records, and publishes a number; all of it is published."""
-    for name, value in forked_kernels(repository / "build" / "jupyter", ROOT / "src").items():
-        monkeypatch.setenv(name, value)
     (repository / "pyproject.toml").touch()
     write_notebook(
         repository / "notebooks" / "01_a.ipynb",
@@ -103,7 +102,8 @@ def studied(repository, monkeypatch):
         path = repository / "results" / "studies" / "01_a" / f"latent=2_seed={seed}.json"
         results.write_json(path, record(seed, value, arguments=arguments))
     results.write_json(repository / "results" / "01_a.json", published(mse=results.metric([1.0, 5.0], "")))
-    return repository
+    with mock.patch.dict(os.environ, forked_kernels(repository / "build" / "jupyter", ROOT / "src")):
+        yield repository
 
 
 def test_records_are_made_anew_in_a_copy(studied, capsys):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from unittest import mock
 
 import imageio.v3 as iio
 import nbformat
@@ -225,9 +226,7 @@ def folder(tmp_path_factory):
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(it.strip()) for it in sources])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(book, folder / "book.ipynb")
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in forked_kernels(folder / "jupyter", ROOT / "src").items():
-            patch.setenv(name, value)
+    with mock.patch.dict(os.environ, forked_kernels(folder / "jupyter", ROOT / "src")):
         yield folder
 
 

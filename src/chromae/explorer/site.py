@@ -147,10 +147,10 @@ def _notebook(name: str, title: str) -> str:
     from nbconvert.filters import Highlight2HTML
     from pygments.formatters import HtmlFormatter
 
-    code: list[str] = []
+    colored, code = Highlight2HTML(), []
 
-    def later(source, metadata=None):  # nbconvert parses the whole page once more, which code colours make slow
-        code.append(Highlight2HTML()(source))
+    def later(source, metadata=None):  # nbconvert parses the whole page once more, which coloured code makes slow
+        code.append(colored(source, metadata=metadata))
         return f"<!--code {len(code) - 1}-->"
 
     urls = {"mathjax_url": "", "require_js_url": "", "mermaid_js_url": ""}
