@@ -18,6 +18,7 @@ import colors
 import digits
 import ensembles
 import excitation_steps
+import kept_memory
 import loaders
 import photo_training
 import shapes_drawing
@@ -45,6 +46,7 @@ PAIRS = {
     "shapes_data_cost": shapes_drawing.shapes_data_cost,
     "photos_train": photo_training.photos_train,
     "palette_step": excitation_steps.palette_step,
+    "kept_memory": kept_memory.kept_memory,
     "animation_vs_matplotlib": animation.animation_vs_matplotlib,
 }
 SIDES = ("ours", "theirs")

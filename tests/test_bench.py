@@ -91,10 +91,10 @@ def test_compare_measures_real_time(bench):
     assert 0 < measured["low"] <= measured["ratio"] <= measured["high"]
 
 
-def own_memory(process):  # tests beside this one start and end processes, which share memory
+def own_memory(process):  # of no child, and shared pages too: those of a fork that ends become this process's own
     import psutil
 
-    return psutil.Process(process).memory_full_info().uss / 1e6
+    return psutil.Process(process).memory_info().rss / 1e6
 
 
 def test_the_memory_of_a_side_is_what_it_takes_beyond_the_process(bench, monkeypatch):

@@ -1,13 +1,17 @@
 """A notebook's first line and its last."""
 
 import base64
+import ctypes
 import io
 import json
+import multiprocessing
 import os
+import platform
 from unittest import mock
 
 import nbclient
 import nbformat
+import psutil
 import pytest
 import torch
 from conftest import ROOT, forked_kernels
@@ -30,6 +34,9 @@ def by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     for name in ("CHROMAE_PRESET", "CHROMAE_DEVICE", "CHROMAE_PUBLISH", "CHROMAE_RESULTS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(
+        "MALLOC_TRIM_THRESHOLD_", "131072"
+    )  # a choice of our own: the tests' process gives its memory back
     return tmp_path
 
 
@@ -49,6 +56,43 @@ def test_it_takes_a_device_and_a_quality_of_figures(by_hand, monkeypatch):
     assert here.device == torch.device("meta")
     assert here.caption == "LIVE · none, preset standard"
     assert used == [33]
+
+
+def _fell(queue):
+    """MB that a process gives back of 96 which it frees, after a notebook's first line."""
+    os.environ.pop("MALLOC_TRIM_THRESHOLD_")
+    library = ctypes.CDLL(None)
+    library.mallopt(-3, 131072), library.mallopt(-1, 131072), library.malloc_trim(0)  # as a fresh process has it
+    notebook.begin("00_memory", data="no data", device="cpu")
+    process = psutil.Process()
+    tensors = [torch.ones(2_000_000) for _ in range(12)]
+    held = process.memory_info().rss
+    del tensors
+    queue.put((held - process.memory_info().rss) / 1e6)
+
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+
+
+@glibc
+def test_memory_is_kept_for_the_next_tensor(by_hand):
+    fork = multiprocessing.get_context("fork")
+    queue = fork.Queue()
+    child = fork.Process(target=_fell, args=(queue,))
+    child.start()
+    fell = queue.get(timeout=60)
+    child.join()
+    assert fell < 10
+
+
+@glibc
+@pytest.mark.parametrize("chosen", ["MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"])
+def test_what_the_user_chose_for_memory_stays(by_hand, monkeypatch, chosen):
+    monkeypatch.delenv("MALLOC_TRIM_THRESHOLD_")
+    monkeypatch.setenv(chosen, "1000000")
+    monkeypatch.setattr(ctypes, "CDLL", mock.Mock(side_effect=AssertionError("the C library is told something")))
+    notebook.begin("00_memory", data="no data", device="cpu")
+    assert {name: value for name, value in os.environ.items() if name.startswith("MALLOC_")} == {chosen: "1000000"}
 
 
 def test_an_unknown_preset_is_told_before_anything_is_made(by_hand, monkeypatch):
