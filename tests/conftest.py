@@ -3,6 +3,8 @@
 import os
 
 os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", "33554432")  # as `notebook.begin` would have it: it leaves tests alone
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "134217728")
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side have a core each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 

@@ -4,6 +4,7 @@ import ctypes
 import math
 import os
 import platform
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,9 +65,9 @@ def begin(name: str, data: str, device: torch.device | Device | None = None, qua
 
     `name` is that of its file, `data` says for captions what it is about: "MNIST, 10,000 test digits". CHROMAE_PRESET
     chooses the preset. The device is that of `settings.device`, which CHROMAE_DEVICE chooses, unless one is given here.
-    Figures are kept as JPEGs of this `quality`, or as `style.use` says. Memory that is free again is kept for the next
-    tensor, until the process ends. In Jupyter the frames of a film stand below the
-    cell that saves them, one in the place of the other, unless TQDM_DISABLE silences what shows how far a run is.
+    Figures are kept as JPEGs of this `quality`, or as `style.use` says. In Jupyter the frames of a film stand below the
+    cell that saves them, one in the place of the other, unless TQDM_DISABLE silences what shows how far a run is. On
+    Linux the process keeps memory of tensors for the next ones, unless MALLOC_TRIM_THRESHOLD_ says how much.
     """
     frames.watchers[:] = [_Screen()] if _watched() else []
     preset, device = settings.preset(), settings.device() if device is None else torch.device(device)
@@ -77,18 +78,20 @@ def begin(name: str, data: str, device: torch.device | Device | None = None, qua
 
 
 def _keep_memory() -> None:
-    """Have this process, and those that it starts, keep what large tensors leave, where the C library is glibc.
+    """Have this process and those that it starts keep what tensors of up to 32 MB leave free, where there is glibc.
 
-    By itself it hands their memory back to the system after every step, and is given it anew page by page, each of them
-    zeroed: a tenth to a quarter of the time of a small network of convolutions. Tensors of more than 32 MB still go
-    back, as does what is free beyond 128 MB, or a notebook that holds much would hold more. See mallopt(3).
+    By itself that hands their memory back to the system after every step, and is given it anew page by page, each of
+    them zeroed (`kept_memory` in `make bench` says what that costs). Now free memory goes back only where nothing in
+    use lies above it, and more than 128 MB of it is free; a process may hold so much more. See mallopt(3).
     """
-    kept = {"MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20), "MALLOC_TRIM_THRESHOLD_": (-1, 128 * 2**20)}
-    if platform.libc_ver()[0] != "glibc" or kept.keys() & os.environ.keys():  # a user's own choice stays
+    kept = {"MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20), "MALLOC_TRIM_THRESHOLD_": (-1, 128 * 2**20)}  # as in malloc.h
+    chosen = kept.keys() & os.environ.keys() or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if chosen or sys.platform != "linux" or platform.libc_ver()[0] != "glibc":  # what the user chose stays
         return
+    library = ctypes.CDLL(None)
     for variable, (parameter, value) in kept.items():
-        ctypes.CDLL(None).mallopt(parameter, value)
-        os.environ[variable] = str(value)
+        if library.mallopt(parameter, value):
+            os.environ[variable] = str(value)
 
 
 def video(films: str | Path | Sequence[str | Path], text: str, width: Count = 80) -> object:
