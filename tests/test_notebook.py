@@ -34,9 +34,6 @@ def by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(settings, "ROOT", tmp_path)
     for name in ("CHROMAE_PRESET", "CHROMAE_DEVICE", "CHROMAE_PUBLISH", "CHROMAE_RESULTS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(
-        "MALLOC_TRIM_THRESHOLD_", "131072"
-    )  # a choice of our own: the tests' process gives its memory back
     return tmp_path
 
 
