@@ -67,7 +67,7 @@ def begin(name: str, data: str, device: torch.device | Device | None = None, qua
     chooses the preset. The device is that of `settings.device`, which CHROMAE_DEVICE chooses, unless one is given here.
     Figures are kept as JPEGs of this `quality`, or as `style.use` says. In Jupyter the frames of a film stand below the
     cell that saves them, one in the place of the other, unless TQDM_DISABLE silences what shows how far a run is. On
-    Linux the process keeps memory of tensors for the next ones, unless MALLOC_TRIM_THRESHOLD_ says how much.
+    Linux the process keeps memory of tensors for the next ones, unless a variable of glibc's says how much.
     """
     frames.watchers[:] = [_Screen()] if _watched() else []
     preset, device = settings.preset(), settings.device() if device is None else torch.device(device)
@@ -82,7 +82,7 @@ def _keep_memory() -> None:
 
     By itself that hands their memory back to the system after every step, and is given it anew page by page, each of
     them zeroed (`kept_memory` in `make bench` says what that costs). Now free memory goes back only where nothing in
-    use lies above it, and more than 128 MB of it is free; a process may hold so much more. See mallopt(3).
+    use lies above it, and more than 128 MB of it is free, so a process may hold more. See mallopt(3).
     """
     kept = {"MALLOC_MMAP_THRESHOLD_": (-3, 32 * 2**20), "MALLOC_TRIM_THRESHOLD_": (-1, 128 * 2**20)}  # as in malloc.h
     chosen = kept.keys() & os.environ.keys() or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
