@@ -147,10 +147,11 @@ def test_eyes_are_shown_a_large_grey_copy_and_change_the_colours(make):
     torch.testing.assert_close(shown[0].mean((1, 2, 3)), luma.mean((1, 2, 3)), atol=0.01, rtol=0)
 
 
-def test_maps_of_the_eyes_are_left_out_in_training_only():
+@pytest.mark.parametrize("make", [colorizer.Guess, partial(colorizer.Odds, BINS, torch.ones(3))], ids=["guess", "odds"])
+def test_maps_of_the_eyes_are_left_out_in_training_only(make):
     torch.manual_seed(0)
     maps = [torch.rand(4, channels, 16 >> i, 16 >> i) for i, channels in enumerate(colorizer.STAGES.values())]
-    model = colorizer.Guess(width=8, feature_extractor=lambda images: maps, dropout=0.5)
+    model = make(width=8, feature_extractor=lambda images: maps, dropout=0.5)
     luma = torch.rand(4, 1, 32, 32)
     assert not torch.allclose(model(luma), model(luma))
     model.eval()

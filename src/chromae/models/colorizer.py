@@ -188,14 +188,15 @@ class Odds(nn.Module):
         rarity: Float[Tensor, " q"],
         width: Count = 48,
         feature_extractor: FeatureExtractor | None = None,
+        dropout: Part = 0.0,
     ):
-        """`feature_extractor` as those of `Guess`."""
+        """`feature_extractor` and `dropout` as those of `Guess`."""
         super().__init__()
         self.feature_extractor = feature_extractor
         self.register_buffer("bins", bins)
         self.register_buffer("rarity", rarity)
         features = tuple(STAGES.values()) if feature_extractor else ()
-        self.network = UNet(outside=len(bins), width=width, half=True, features=features)
+        self.network = UNet(outside=len(bins), width=width, half=True, features=features, dropout=dropout)
 
     def logits(self, luma: Float[Tensor, "n 1 height width"]) -> Float[Tensor, "n q rows columns"]:
         return self.network(luma, features=features_of(self.feature_extractor, luma)).float()
