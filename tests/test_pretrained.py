@@ -58,7 +58,7 @@ def of_fold(stem: str) -> tuple[nn.Module, torch.Tensor]:
 
 def of_photos(stem: str) -> tuple[nn.Module, torch.Tensor]:
     images = (255 * torch.rand(20, 3, 32, 32)).byte()
-    made = run("05_photos_autoencoder", "NETWORKS", photos=photos, TRAIN=images)
+    made = run("05_photos_autoencoder", "spaced", "NETWORKS", photos=photos, TRAIN=images)
     _, network, size, *rest = stem.split("_")
     options = {"latent": int(size)}
     for key, value in (it.split("=") for it in rest if "=" in it):  # as in "channels=16x24", "strided=True"
