@@ -54,6 +54,8 @@ def test_numbers_of_a_record_are_held_against_those_of_other_seeds():
     assert not row.within()  # same versions, machine and code
     (row,) = verify.of_record(others[3], record(0, 9.05, versions={}), others)
     assert (round(row.allowed, 6), row.within()) == (0.09, True)
+    timed = others[0] | {"metrics": others[0]["metrics"] | {"seconds_epoch": 13.0}}
+    assert len(verify.of_record(timed, record(0, 1.0), others)) == 1
     unsaid = {key: it for key, it in others[0].items() if key != "code"}
     (row,) = verify.of_record(unsaid, record(0, 1.25), others)
     assert row.within()

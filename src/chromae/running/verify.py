@@ -108,11 +108,13 @@ def of_notebook(before: Mapping, again: Mapping) -> list[Row]:
 
 
 def of_record(before: Mapping, again: Mapping, others: Sequence[Mapping]) -> list[Row]:
-    """What a record holds and what its run gives now; `others` are the records among which those of other seeds are."""
+    """What a record holds and what its run gives now, but for seconds; among `others` are its other seeds' records."""
     same, case = _same(before, again, (*KINDS, "code")), _case(before)
     seeds = [record for record in others if _case(record) == case and record["preset"] == before["preset"]]
     rows = []
     for name, value in before["metrics"].items():
+        if name.startswith("seconds"):
+            continue
         values = [record["metrics"][name] for record in seeds if name in record["metrics"]]
         spread = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
         rows.append(Row(name, value, again["metrics"].get(name, float("nan")), _allowed(value, spread, same)))
