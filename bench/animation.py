@@ -53,7 +53,7 @@ def _films(count: int, rounds: int) -> dict:
 
 
 def _matplotlib(maps: list, errors: list[float], size: tuple[int, int], path: Path) -> None:
-    options = ["-crf", "23", "-preset", "slow", "-pix_fmt", "yuv420p"]
+    options = ["-crf", f"{frames.CRF}", "-preset", "slow", "-pix_fmt", "yuv420p"]
     with plt.rc_context({"animation.ffmpeg_path": imageio_ffmpeg.get_ffmpeg_exe()}):
         figure, (top, bottom) = plt.subplots(2, 1, figsize=(size[0] / 100, size[1] / 100), dpi=100)
         top.set_title("latent plane")

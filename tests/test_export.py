@@ -279,6 +279,12 @@ REFUSED = {
     "model holds Flatten(start_dim=2, end_dim=-1) at 'decoder', which no page can run": (
         lambda: Autoencoder(nn.Identity(), nn.Flatten(2)), [4, 8, 8],
     ),
+    "model gives Linear(in_features=6, out_features=3, bias=True) a batch of shape (1, 4, 6), expected vectors": (
+        lambda: Autoencoder(nn.Identity(), nn.Linear(6, 3)), [4, 6],
+    ),
+    "model holds Upsample(scale_factor=(2.0, 2.0), mode='nearest') at 'decoder', which no page can run": (
+        lambda: Autoencoder(nn.Identity(), nn.Upsample(scale_factor=(2, 2))), [4, 8, 8],
+    ),
     "model.output is <built-in method tanh": (lambda: Autoencoder(nn.Identity(), nn.Linear(2, 3), torch.tanh), [2]),
     "model is a Linear without a module called 'decoder', which a page would run": (lambda: nn.Linear(2, 2), [2]),
 }  # fmt: skip

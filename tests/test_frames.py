@@ -172,6 +172,18 @@ def test_a_run_takes_the_place_of_the_one_before_when_it_is_filmed(tmp_path):
     assert [path.name for path in place.parent.iterdir()] == ["clip"]
 
 
+def test_pictures_that_no_run_made_stay(tmp_path):
+    place = tmp_path / "photos"
+    place.mkdir()
+    for name in ("holiday.png", "beach.jpg", "7.png"):
+        (place / name).write_bytes(name.encode())
+    run = frames.clear(place)
+    frames.save(flat(9), run, 1)
+    frames.settle(run)
+    assert sorted(path.name for path in place.iterdir()) == ["0001.png", "7.png", "beach.jpg", "holiday.png"]
+    assert (place / "holiday.png").read_bytes() == b"holiday.png"
+
+
 def test_runs_of_one_clip_at_once_never_mix(tmp_path):
     place, count = tmp_path / "clip", 4
 
@@ -552,6 +564,16 @@ def test_the_command_names_a_folder_without_frames(tmp_path):
     assert done.stderr.startswith(f"no frames (*.png) in {tmp_path / 'none'} to make film.mp4 of")
 
 
+def test_the_command_tells_of_frames_and_films_that_are_none(tmp_path, few):
+    film = tmp_path / "film.mp4"
+    film.write_bytes(b"earlier")
+    done = command(tmp_path / "none", film)
+    assert (done.returncode, done.stdout) == (0, f"no frames (*.png) in {tmp_path / 'none'}: {film} stays as it is\n")
+    assert film.read_bytes() == b"earlier"
+    done = command(few, tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"{tmp_path} is a folder, expected a film or a free name\n")
+
+
 def test_command_makes_a_missing_film(few, tmp_path):
     path = tmp_path / "film.mp4"
     assert str(path) in command(few, path).stdout
@@ -612,12 +634,17 @@ def test_a_strip_shows_four_frames_from_the_first_to_the_last(tmp_path):
         frames.save(np.full((40, 60, 3), 20 * number, np.uint8), folder, number + 1)
     film = frames.film(folder, tmp_path / "film.mp4", fps=6)
     with Image.open(io.BytesIO(previews.strip(film, width=240))) as image:
-        assert image.size == (240, 160)  # wide frames: in two rows
+        assert image.size == (240, 160)  # in two rows
         shades = np.asarray(image)[40::80, 60::120].mean(2)
     assert np.abs(shades - 20 * np.array([[0, 4], [7, 11]])).max() < 15
     with Image.open(io.BytesIO(previews.strip(film, count=3, width=180))) as image:
         assert image.size == (180, 40)  # no even number: in one row
     with Image.open(io.BytesIO(previews.strip(film, count=1, width=60))) as image:
         assert abs(np.asarray(image).mean() - 220) < 15
+    high = frames.clear(tmp_path / "high")
+    for number in range(4):
+        frames.save(np.full((60, 40, 3), 20 * number, np.uint8), high, number + 1)
+    with Image.open(io.BytesIO(previews.strip(frames.film(high, tmp_path / "high.mp4"), width=160))) as image:
+        assert image.size == (160, 60)  # high ones: side by side
     with pytest.raises(ValueError, match="could not be read as a film"):
         previews.strip(tmp_path / "none.mp4")

@@ -45,6 +45,17 @@ def opened(browser, saved):
         watched.close()
 
 
+def test_switches_are_those_that_python_names(script):
+    """`color_lab` refuses what no switch has."""
+    opened = script.context.browser.new_page()
+    opened.set_content(f"<script>{page.bundle('lab')}</script>")
+    found = opened.evaluate(
+        "Object.fromEntries(Object.entries(OPTIONS).map(([k, [, all]]) => [k, all.map(([v]) => v)]))"
+    )
+    assert found == lab.CHOICES
+    assert {name: lab.STATE[name] in values for name, values in found.items()} == dict.fromkeys(found, True)
+
+
 GRADIENTS = """([hidden, triplet, numbers, batch, size]) => {
   const made = trainer({ ...DEFAULTS, hidden, triplet });
   made.numbers.set(numbers);

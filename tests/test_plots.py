@@ -226,6 +226,15 @@ def test_a_smaller_png_has_the_same_pixels(colors, alpha):
     assert png.smaller(data) == data
 
 
+def test_a_png_that_moves_or_has_16_bits_stays_as_it_is():
+    deep, moving = io.BytesIO(), io.BytesIO()
+    Image.fromarray(np.random.default_rng(0).integers(0, 2**16, (40, 40), dtype=np.uint16)).save(deep, "PNG")
+    shots = [Image.new("RGB", (40, 40), (number, 0, 0)) for number in range(5)]
+    shots[0].save(moving, "PNG", save_all=True, append_images=shots[1:])
+    for data in (deep.getvalue(), moving.getvalue()):
+        assert png.smaller(data) == data
+
+
 def test_what_is_no_png_is_refused():
     with pytest.raises(ValueError, match="data is no PNG"):
         png.smaller(b"not a picture")

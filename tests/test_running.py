@@ -172,6 +172,24 @@ def ran(tmp_path_factory):
     return folder, took, failed.value
 
 
+def test_what_was_edited_meanwhile_is_newer_than_the_copy(repository):
+    """For `make`, which compares times; and a notebook that is to be published is not written over."""
+    path = write_notebook(repository / "notebooks" / "01_a.ipynb", "print(1)", "import os\nos.utime('01_a.ipynb')")
+    before = path.read_bytes()
+    cells.run(path, cells.Place("01_a", 1, 1), folder=repository / "build")
+    assert (repository / "build" / "01_a.ipynb").stat().st_mtime < path.stat().st_mtime
+    cells.run(path, cells.Place("01_a", 1, 1))
+    assert path.read_bytes() != before, "touched alone, it is published"
+    write_notebook(path, "with open('01_a.ipynb', 'a') as file:\n    print(file=file)")
+    before = path.read_bytes()
+    with pytest.raises(cells.Failed, match=r"01_a.ipynb was edited while it ran, and stays as it is") as failed:
+        cells.run(path, cells.Place("01_a", 1, 1))
+    assert path.read_bytes() == before + b"\n"
+    copy = repository / "build" / "failed" / "01_a.ipynb"
+    assert str(failed.value).endswith(str(copy))
+    assert nbformat.read(copy, as_version=4).cells[0].execution_count == 1
+
+
 def test_a_run_is_a_copy_with_outputs(ran):
     folder, took, _ = ran
     book = nbformat.read(folder / "build" / "01 good.ipynb", as_version=4)
@@ -272,6 +290,9 @@ def test_what_is_no_notebook_is_named(repository, capsys):
     said = capsys.readouterr().err
     assert said.startswith("notebooks/b.ipynb is no notebook (")
     assert said.count("\n") == 1
+    (repository / "LICENSE").write_text("free")
+    assert main(["run", "LICENSE", "--to", "build"]) == 1
+    assert capsys.readouterr().err.startswith("LICENSE is no notebook (")
 
 
 def test_ctrl_c_stops_with_a_word(repository, monkeypatch, capsys):

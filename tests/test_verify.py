@@ -151,8 +151,23 @@ def test_what_fell_out_is_counted_and_letters_that_a_log_lacks_are_question_mark
     assert log.getvalue() == b"?E in OKLab\nnumbers that fell out: 2\n"
 
 
+def test_one_notebook_that_fails_does_not_cost_the_others(studied, capsys):
+    path = studied / "results" / "studies" / "02_b" / "latent=2_seed=0.json"
+    results.write_json(path, record(0, 1.0, arguments={"latent": 2, "seed": 0}))
+    write_notebook(studied / "notebooks" / "02_b.ipynb", "1 / 0")
+    assert main(["verify", "--records", "3", "--seed", "0"]) == 1
+    said = capsys.readouterr().out
+    assert [line.split()[1:3] for line in said.splitlines() if line.startswith("  mse")] == [["1", "1"], ["5", "2"]]
+    assert "latent=2_seed=0: [2 of 2] 02_b failed in cell 1 of 1" in said
+    assert said.endswith("numbers that fell out: 1\n")
+
+
 def test_verify_says_what_it_cannot(studied, capsys):
     for arguments, wanted in (
+        (
+            ["--notebook", "01", "--minutes", "5"],
+            "--seed and --minutes choose records, and --notebook runs all of one: leave them out\n",
+        ),
         (["--notebook", "7"], "number is '7', expected one of 01\n"),
         (["--records", "3", "--seed", "0"], "count is 3, but there are only 2 records\n"),
     ):

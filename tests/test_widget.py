@@ -26,6 +26,7 @@ from chromae.explorer import still
 from chromae.models import dense
 from chromae.models.autoencoder import Autoencoder
 from chromae.models.color_autoencoder import ColorAutoencoder
+from chromae.models.vae import VAE
 from chromae.running import cells
 
 pytest.importorskip("anywidget")
@@ -164,6 +165,61 @@ def test_a_path_on_the_local_plane_is_filmed(tmp_path):
     assert np.abs(shown[0] - shown[-1]).max() > 10
 
 
+def test_a_film_lies_beside_its_own_frames_and_what_was_there_stays(widget, tmp_path):
+    (tmp_path / "walk").mkdir()
+    (tmp_path / "walk" / "0001.png").write_bytes(b"mine")
+    widget.path = [-3.0, 0.0, 3.0, 0.0]
+    for name in ("walk.mp4", "noend"):
+        film = widget.film(tmp_path / name, count=3)
+        assert film.stat().st_size > 1000
+        assert len(list((tmp_path / f"{name}.frames").glob("*.png"))) == 3
+    assert (tmp_path / "walk" / "0001.png").read_bytes() == b"mine"
+
+
+class Shown(VAE):
+    """A VAE that decodes to pictures itself."""
+
+    def decode(self, z):
+        return torch.sigmoid(super().decode(z))
+
+
+def test_a_vae_with_a_decode_of_its_own_is_shown_as_it_decodes():
+    torch.manual_seed(0)
+    vae = Shown(dense.encoder(SHAPE, [16], 4), dense.decoder(2, [16], SHAPE))
+    widget = explorer.explore(vae, IMAGES)
+    widget.z = [0.5, -1.0]
+    with torch.no_grad():
+        expected = vae.decode(torch.tensor([[0.5, -1.0]]))[0].movedim(0, -1)
+    assert np.abs(widget.image - 255 * expected.numpy()).max() <= 0.5 + 1e-3
+
+
+def test_epochs_of_a_named_model_are_those_shown():
+    torch.manual_seed(0)
+    early, late = ColorAutoencoder(), ColorAutoencoder()
+    widget = explorer.explore([("one", late)], torch.rand(9, 3), epochs=[early, late])
+    for widget.epoch, network in ((0, early), (1, late)):
+        with torch.no_grad():
+            expected = 255 * network.decode(torch.tensor([widget.z]))[0]
+        assert np.abs(widget.image.ravel() - expected.numpy()).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("model", 7, "model is 7, expected 0 to 0"),
+        ("epoch", 1, "epoch is 1, expected 0 to 0"),
+        ("dims", [0, 5], r"dims is \[0, 5\], expected 2 of 0 to 1"),
+        ("three", [0, 1, 60], r"three is \[0, 1, 60\], expected 3 of 0 to 59"),
+        ("image", np.zeros((8, 8, 1)), "image holds float64, expected integers from 0 to 255"),
+    ],
+)
+def test_what_is_not_there_cannot_be_chosen(widget, name, value, said):
+    before = getattr(widget, name)
+    with pytest.raises(ValueError, match=f"^{said}$"):
+        setattr(widget, name, value)
+    assert getattr(widget, name) is before or getattr(widget, name) == before
+
+
 def test_two_models_epochs_and_colours():
     colors = torch.rand(40, 3, generator=torch.Generator().manual_seed(2))
     torch.manual_seed(0)
@@ -197,7 +253,13 @@ def test_bad_settings_are_said():
         ValueError, match=r"^settings hold 'speed', expected some of slip, loss, lr, batch, hidden, seed"
     ):
         explorer.color_lab(speed="1")
-    assert explorer.color_lab(slip="epoch").slip == "epoch"
+    for bad, said in (({"slip": "epochs"}, "slip is 'epochs', expected one of 'step', 'epoch'"),
+                      ({"batch": 64}, "batch is 64, expected one of '16', '64', '256', '1000'"),
+                      ({"turn": "0.3"}, "turn is '0.3', expected a number")):  # fmt: skip
+        with pytest.raises(ValueError, match=f"^{said}$"):
+            explorer.color_lab(**bad)
+    made = explorer.color_lab(slip="epoch", turn=0.3)
+    assert (made.slip, made.turn) == ("epoch", 0.3)
 
 
 def test_without_anywidget_a_sentence_says_what_to_install(monkeypatch):

@@ -74,7 +74,14 @@ def _exported(model: nn.Module, method: str, shape: Sequence[int], steps: Callab
     model = fold_norms(copy.deepcopy(model).cpu().float().eval())
     pack = _Pack()
     layers = steps(model, pack)
+    given: list[tuple[nn.Module, tuple[int, ...]]] = []
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):  # which runs along the last axis of what it is given
+            layer.register_forward_pre_hook(lambda it, inputs: given.append((it, tuple(inputs[0].shape))))
     found = _run(model, method, torch.full((1, *shape), 0.5))
+    for layer, form in given:
+        if len(form) != 2:
+            raise ValueError(f"model gives {layer} a batch of shape {form}, expected vectors: pages run it on those")
     if len(shape) > 1:
         layers = [{"kind": "unflatten", "shape": list(shape)}, *layers]
     outputs = tuple(found.shape[1:])
@@ -184,7 +191,7 @@ def _layers(module: nn.Module, where: str, pack: _Pack) -> list[dict]:
             return [{"kind": "pixel_unshuffle", "factor": module.downscale_factor}]
         case nn.MaxPool2d() if module.padding == 0 and module.dilation == 1 and not module.ceil_mode:
             return [{"kind": "max_pool", "size": _pair(module.kernel_size), "stride": _pair(module.stride)}]
-        case nn.Upsample() if module.mode == "nearest" and module.scale_factor == int(module.scale_factor or 0):
+        case nn.Upsample(mode="nearest", scale_factor=int() | float() as factor) if factor == int(factor):
             return [{"kind": "upsample", "factor": int(module.scale_factor)}]
         case photos.Block():
             return [{"kind": "sum", "branches": [[], _layers(module.layers, f"{where}.layers", pack)]}]

@@ -8,6 +8,11 @@ STATE = {
     "slip": "step", "loss": "mse", "lr": "0.001", "batch": "64", "hidden": "", "seed": "0", "pace": "watch",
     "turn": 0.1,
 }  # fmt: skip
+CHOICES = {  # of all switches, as lab.js names them
+    "slip": ["step", "epoch"], "loss": ["mse", "triplet"], "lr": ["0.0001", "0.001", "0.003", "0.01"],
+    "batch": ["16", "64", "256", "1000"], "hidden": ["", "16", "16-16", "64-64"], "seed": ["0", "1", "2", "3", "4"],
+    "pace": ["watch", "fast"],
+}  # fmt: skip
 SCENE = {
     "title": "The colour lab",
     "intro": [

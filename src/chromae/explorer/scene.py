@@ -62,7 +62,7 @@ def make(
 
     Raises ValueError for data, labels or models that do not fit each other, and for networks that `export` refuses.
     """
-    models = _models(model, epochs, likelihood)
+    models = networks(model, epochs, likelihood)
     _check_data(data)
     labels = _labels(labels, len(data), classes)
     which = chosen(len(data), images, seed)
@@ -115,10 +115,39 @@ def _state(spaces: list[dict], epochs: int, count: int, given: Mapping[str, obje
     }  # fmt: skip
     if unknown := sorted(set(given) - set(usual)):
         raise ValueError(f"state has {unknown[0]!r}, expected some of {', '.join(usual)}")
-    return usual | dict(given)
+    state = usual | {name: it.tolist() if isinstance(it, Tensor) else it for name, it in given.items()}
+    for name in ("model", "epoch", "dims", "three"):
+        check_choice(name, state[name], spaces, epochs, count)
+    state["z"] = code(state["z"], spaces[state["model"]]["size"]) if "z" in given else usual["z"]
+    return state
 
 
-def _models(model: nn.Module | Sequence, epochs: Sequence[nn.Module] | None, likelihood: str | Sequence) -> list[Named]:
+def check_choice(
+    name: str, value: int | Sequence[int], spaces: Sequence[Mapping], epochs: Count, count: Count
+) -> int | Sequence[int]:
+    """A setting that says which model, epoch, latents or images; it comes back. Raises ValueError for one too many."""
+    wanted = {"dims": 2, "three": 3}.get(name, 1)
+    of = {"model": len(spaces), "epoch": epochs, "dims": max(it["size"] for it in spaces), "three": count}[name]
+    numbers = [value] if wanted == 1 else list(value)
+    if len(numbers) != wanted or not all(isinstance(it, int) and 0 <= it < of for it in numbers):
+        raise ValueError(f"{name} is {value}, expected {f'{wanted} of ' if wanted > 1 else ''}0 to {of - 1}")
+    return value
+
+
+def code(z: Sequence[float], size: Count) -> list[float]:
+    """A code as plain numbers. Raises ValueError unless it is so many, all of them finite."""
+    numbers = [float(it) for it in z]
+    if len(numbers) != size or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"z holds {len(numbers)} numbers, expected {size}, all of them finite")
+    return numbers
+
+
+def networks(
+    model: nn.Module | Sequence[tuple[str, nn.Module]],
+    epochs: Sequence[nn.Module] | None = None,
+    likelihood: str | Sequence[str] = "",
+) -> list[Named]:
+    """The networks of every epoch, for each of the models, as they are now, in eval mode. Raises as `make`."""
     given = [("", model)] if isinstance(model, nn.Module) else list(model)
     if not 1 <= len(given) <= 2:
         raise ValueError(f"model is {len(given)} models, expected one or two")
@@ -154,6 +183,8 @@ def _check_data(data: Tensor) -> None:
 
 def _labels(labels: Tensor | None, count: int, classes: Sequence[str] | None) -> Tensor:
     if labels is None:
+        if classes is not None:
+            raise ValueError(f"classes are {len(classes)} names, but labels is None: which image is of which class?")
         return torch.zeros(count, dtype=torch.long)
     if labels.is_floating_point() or labels.min() < 0:
         raise ValueError(f"labels are {labels.dtype} from {labels.min().item():g} on, expected integers from 0 on")

@@ -137,7 +137,7 @@ def _notebooks(made: Path) -> list[Tile]:
     for title, name, question, answer in re.findall(tile, readme, re.MULTILINE):
         (made / "notebooks" / f"{name}.html").write_text(_notebook(name, title), encoding="utf-8")
         _copied(f"{name}.webp", made)
-        tiles.append(Tile(title, question, answer.replace("`", ""), f"images/{name}.webp", f"notebooks/{name}.html"))
+        tiles.append(Tile(title, question, re.sub("[`*]", "", answer), f"images/{name}.webp", f"notebooks/{name}.html"))
     return tiles
 
 

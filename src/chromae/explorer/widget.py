@@ -1,7 +1,6 @@
 """The explorer and the colour lab in a notebook: what the reader does there can be read, set and watched in Python."""
 
 import base64
-import copy
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from chromae.arguments.kinds import Count
 from chromae.explorer import page, scene, still
-from chromae.explorer.lab import SCENE
+from chromae.explorer.lab import CHOICES, SCENE, STATE
 from chromae.figures import frames
 from chromae.models.color_autoencoder import ColorAutoencoder, color_map
 
@@ -51,25 +50,24 @@ def explore(
     made, blob = scene.make(model, data, labels, **options)
     chosen = scene.chosen(len(data), options.get("images", scene.IMAGES), options.get("seed", 0))
     likelihood = options.get("likelihood", "")
-    return _kinds()["explore"](made, blob, _networks(model, options.get("epochs")), data[chosen], likelihood)
+    networks = [one.epochs for one in scene.networks(model, options.get("epochs"), likelihood)]
+    return _kinds()["explore"](made, blob, networks, data[chosen], likelihood)
 
 
-def color_lab(**settings: str) -> object:
+def color_lab(**settings: str | float) -> object:
     """The colour lab, in which the autoencoder of 17 numbers trains live, as a widget; `slip="epoch"` sets the slip.
 
-    Its settings can be read, set and observed. Raises ValueError for one that it does not have, and ImportError as
-    `explore`.
+    Its settings can be read, set and observed. Raises ValueError for one that it does not have, for a value that its
+    switches do not have, and ImportError as `explore`.
     """
-    if unknown := sorted(set(settings) - set(SCENE["state"])):
-        raise ValueError(f"settings hold {unknown[0]!r}, expected some of {', '.join(SCENE['state'])}")
-    return _kinds()["lab"](SCENE | {"state": SCENE["state"] | settings}, b"")
-
-
-def _networks(model: nn.Module | Sequence, epochs: Sequence[nn.Module] | None) -> list[list[nn.Module]]:
-    """The networks of every epoch, for each of the models, as the page has them: as they are now, in eval mode."""
-    given = [epochs or model] if isinstance(model, nn.Module) else [one for _, one in model]
-    each = [list(one) if isinstance(one, nn.ModuleList | Sequence) else [one] for one in given]
-    return [[copy.deepcopy(network).eval() for network in networks] for networks in each]
+    if unknown := sorted(set(settings) - set(STATE)):
+        raise ValueError(f"settings hold {unknown[0]!r}, expected some of {', '.join(STATE)}")
+    for name, value in settings.items():
+        if name in CHOICES and value not in CHOICES[name]:
+            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, CHOICES[name]))}")
+        if name not in CHOICES and not isinstance(value, int | float):
+            raise ValueError(f"{name} is {value!r}, expected a number")
+    return _kinds()["lab"](SCENE | {"state": STATE | settings}, b"")
 
 
 @functools.cache
@@ -127,6 +125,7 @@ def _kinds() -> Mapping[str, type]:
         def film(self, path: str | Path, count: Count = 96, fps: Count = 24) -> Path:
             """Save the path as an MP4 that moves evenly in what one sees, `count` frames long; returns the film's path.
 
+            The frames stay beside it, for "walk.mp4" in a folder "walk.mp4.frames".
             Raises ValueError without a path of two points or more, and for a model without a decoder.
             """
             corners = torch.tensor(self.path, dtype=torch.float32).view(-1, 2)
@@ -138,7 +137,7 @@ def _kinds() -> Mapping[str, type]:
             parts = torch.linspace(0, 1, 64)[:-1, None]
             fine = [a + parts * (b - a) for a, b in itertools.pairwise(places)]
             pictures = self._decoded(torch.cat([*fine, places[-1:]]))
-            folder = frames.clear(Path(path).with_suffix(""))
+            folder = frames.clear(Path(path).with_name(f"{Path(path).name}.frames"))
             for number, index in enumerate(still.even(pictures, count)):
                 frames.save(still.enlarged(pictures[index]), folder, number + 1)
             return frames.film(folder, path, fps)
@@ -198,16 +197,20 @@ def _kinds() -> Mapping[str, type]:
                 raise ValueError(
                     f"image has the shape {found.shape}, expected ({height}, {width}, {channels}), from 0 to 255"
                 )
+            if not np.issubdtype(found.dtype, np.integer):
+                raise ValueError(f"image holds {found.dtype}, expected integers from 0 to 255")
             pixels = torch.from_numpy(found.astype(np.float32) / 255).movedim(-1, 0).view(1, *self._images.shape[1:])
             self.z = scene.codes_of(self._network, pixels).flatten().tolist()
             return self._seen
 
         @traitlets.validate("z")
         def _fits(self, proposal: Mapping) -> list[float]:
-            z, size = [float(it) for it in proposal["value"]], self.scene["models"][self.model]["size"]
-            if len(z) != size or not np.isfinite(z).all():
-                raise ValueError(f"z holds {len(z)} numbers, expected {size}, all of them finite")
-            return z
+            return scene.code(proposal["value"], self.scene["models"][self.model]["size"])
+
+        @traitlets.validate("model", "epoch", "dims", "three")
+        def _there(self, proposal: Mapping) -> int | Sequence[int]:
+            name, made = proposal["trait"].name, self.scene
+            return scene.check_choice(name, proposal["value"], made["models"], len(made["epochs"]), made["count"])
 
         @traitlets.validate("picked")
         def _shown(self, proposal: Mapping) -> int:

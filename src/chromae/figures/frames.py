@@ -25,6 +25,7 @@ from chromae.arguments.kinds import Natural
 watchers: list[Callable[[np.ndarray], None]] = []  # are shown every frame that is saved
 FPS = 24
 HOLD = 1  # second that a film stays on its last frame
+CRF = 24  # of H.264: how coarse a film may be
 BEFORE = "-before"  # so ends the hidden name of a folder that gives way to a run's
 # To an even size, then to colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers.
 COLOR_CHAIN = (
@@ -118,13 +119,18 @@ def film(folder: str | Path, path: str | Path, fps: int = FPS) -> Path:
 
 
 def film_again(folder: str | Path, path: str | Path) -> bool:
-    """Film a folder as it was filmed before; False, and nothing is done, for a film that is newer than its frames.
+    """Film a folder as it was filmed before; False, and nothing is done, for a film newer than its frames, if any.
 
-    That film is then as new as now. Raises as `encode`.
+    That film is then as new as now; where there are no frames, a line says so. Raises IsADirectoryError if the film is
+    a folder, and as `encode`.
     """
     folder, path = Path(folder), Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, expected a film or a free name")
     newest = max((frame.stat().st_mtime for frame in folder.glob("*.png")), default=0)
     if path.exists() and newest <= path.stat().st_mtime:
+        if not newest:
+            print(f"no frames (*.png) in {folder}: {path} stays as it is")
         path.touch()
         return False
     noted = (folder / "fps").read_text().strip() if (folder / "fps").exists() else ""
@@ -180,8 +186,9 @@ def _run(folder: Path) -> tuple[Path, str, int] | None:
 
 
 def _others(folder: Path) -> list[Path]:
-    """What in a folder of frames no run made."""
-    return [path for path in folder.iterdir() if path.suffix not in (".png", ".part") and path.name != "fps"]
+    """What in a folder of frames no run made: a picture of another name than `save` gives is its owner's."""
+    made = re.compile(r"\d{4,}\.png|fps|.*\.part")
+    return [path for path in folder.iterdir() if not made.fullmatch(path.name)]
 
 
 def _move_others(folder: Path, target: Path) -> None:
@@ -224,7 +231,7 @@ def _pipe(frames: list[Path], fps: int, path: Path, ffmpeg: str) -> None:
     """Pipe frames into ffmpeg. Its exit status counts, which imageio's own writer does not look at."""
     height, width, _ = _read(frames[0]).shape
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps}", "-i", "-"]
-    target = ["-c:v", "libx264", "-crf", "24", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
+    target = ["-c:v", "libx264", "-crf", f"{CRF}", "-preset", "slow", "-movflags", "+faststart", "-map_metadata", "-1"]
     command = [ffmpeg, "-y", "-v", "error", *source, "-vf", COLOR_CHAIN, *target, "-f", "mp4", str(path.absolute())]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)

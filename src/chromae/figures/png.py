@@ -8,13 +8,15 @@ from PIL import Image
 def smaller(data: bytes) -> bytes:
     """A PNG of the same pixels, without an alpha that hides nothing, and with numbers for colours where they are few.
 
-    As it came if that is not smaller. Raises ValueError for what is no PNG.
+    As it came if that is not smaller, if a channel has 16 bits, or if it moves. Raises ValueError for what is no PNG.
     """
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             image.load()
     except Exception as error:  # Pillow has many for broken files
         raise ValueError(f"data is no PNG ({error})") from error
+    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") or getattr(image, "n_frames", 1) > 1:
+        return data
     plain = image.convert("RGBA")
     if plain.getextrema()[3] == (255, 255):
         plain = plain.convert("RGB")

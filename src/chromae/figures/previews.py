@@ -39,11 +39,11 @@ def preview(
 def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
     """Frames of a film, from the first to the last, or the last alone, as a JPEG of this width.
 
-    They stand side by side, wide ones in two rows if they come out even.
+    They stand side by side, or in two rows if they come out even and are not much higher than wide.
     Raises ValueError for a film that cannot be read.
     """
     _, images = _moving(film, lambda length: set(np.linspace(length - 1, 0, count).round()))  # of one, the last
-    rows = 2 if len(images) % 2 == 0 and images[0].shape[1] > 1.3 * images[0].shape[0] else 1
+    rows = 2 if len(images) % 2 == 0 and images[0].shape[1] > 0.7 * images[0].shape[0] else 1
     each = len(images) // rows
     together = [np.concatenate(images[start : start + each], axis=1) for start in range(0, len(images), each)]
     return jpeg(_narrowed(np.concatenate(together), width), quality=90)

@@ -26,7 +26,8 @@ def run(notebooks: Sequence[str | Path], folder: str | Path | None = None) -> No
 def _place(notebook: Path, notebooks: Sequence[Path], folder: str | Path | None) -> cells.Place:
     """Where this one stands among all, and how long those after it will take, as far as one knows."""
     by_make = folder is not None and len(notebooks) == 1
-    every = sorted(notebook.parent.glob("*.ipynb")) if by_make else notebooks
+    neighbours = sorted(notebook.parent.glob("*.ipynb")) if by_make else []
+    every = neighbours if notebook in neighbours else notebooks
     number = every.index(notebook) + 1
     after = [path.stem for path in every[number:] if not by_make or _stale(path, folder)]
     usual = times.expected([notebook.stem, *after])

@@ -78,14 +78,16 @@ def run(
     """Run a notebook and write what comes out to `folder`, or in its own place, without what differs from run to run.
 
     It runs in the folder in which it lies, with these environment `variables` beside those of this process, until its
-    end or, asked before each cell, until there is `enough`. Raises Failed if a cell does, or the process of the
-    notebook ends, and leaves what ran until then in `failed` in that folder, or in build/; FileNotFoundError or
-    ValueError for what is no notebook.
+    end or, asked before each cell, until there is `enough`. A copy is as old as the run's beginning, so that what was
+    edited meanwhile is newer. Raises Failed if a cell does, or the process of the notebook ends, and leaves what ran
+    until then in `failed` in that folder, or in build/; likewise if a notebook that is to be written in its own place
+    was edited meanwhile. FileNotFoundError or ValueError for what is no notebook.
     """
     from nbclient.exceptions import CellExecutionError
     from nbstripout import strip_output
 
     notebook = Path(notebook)
+    began, before = time.time_ns(), notebook.read_bytes()
     content = _read(notebook)
     forecast = "" if place.usual is None else f", {talk.roughly(place.usual)}"
     print(f"{place.head()}: running{forecast}", flush=True)
@@ -99,7 +101,12 @@ def run(
             raise Failed(_failure(content, place, heard, copy)) from error
     if folder is None:
         strip_output(content, keep_output=True, keep_count=True, keep_id=True, extra_keys=NOISE)
-    _write(content, notebook if folder is None else Path(folder) / notebook.name)
+        if not notebook.exists() or notebook.read_bytes() != before:
+            copy = _write(content, settings.ROOT / "build" / "failed" / notebook.name)
+            raise Failed(f"{notebook} was edited while it ran, and stays as it is; what came of the run is {copy}")
+        _write(content, notebook)
+    else:
+        os.utime(_write(content, Path(folder) / notebook.name), ns=(began, began))
     return times.Took(place.seconds(), peak)
 
 

@@ -65,7 +65,7 @@ def records(count: Count, seed: Natural | None = None, minutes: Positive | None 
 
     They are drawn at random, by this `seed` or another one that is printed, from those that took no longer than so many
     minutes. Of its notebook all is run that stands before the study of a record. Raises ValueError if there are fewer
-    such records; and as `cells.run`.
+    such records. One whose notebook fails has fallen out, and the others go on.
     """
     paths = sorted((settings.ROOT / "results" / "studies").rglob("*.json"))
     known = {path: results.read_json(path) for path in paths}
@@ -80,10 +80,14 @@ def records(count: Count, seed: Natural | None = None, minutes: Positive | None 
     for number, ((name, preset), group) in enumerate(groups.items(), start=1):
         copy = _copy(name, group)
         made = {path: copy / "build" / path.relative_to(settings.ROOT / "results") for path in group}
-        _run(copy, name, cells.Place(name, number, len(groups)), preset, list(made.values()))
+        why = f"{name} no longer makes this record"
+        try:
+            _run(copy, name, cells.Place(name, number, len(groups)), preset, list(made.values()))
+        except cells.Failed as error:
+            why = str(error)
         for path, new in made.items():
             if not new.exists():
-                lines.append(f"{path.stem}: {name} no longer makes this record")
+                lines.append(f"{path.stem}: {why}")
                 out += 1
                 continue
             before, again = known[path], results.read_json(new)
