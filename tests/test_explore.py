@@ -12,6 +12,7 @@ from torch import nn
 
 from chromae import datasets
 from chromae.explorer import page, pictures, save_html, scene, still
+from chromae.explorer.blob import Blob
 from chromae.models.autoencoder import Autoencoder
 from chromae.models.color_autoencoder import ColorAutoencoder, epochs
 from chromae.models.embedder import Embedder
@@ -113,7 +114,9 @@ def says(found, model=0) -> str:
 def test_a_click_decodes_what_torch_decodes_there(opened, channels):
     images, labels = shapes(channels=channels)
     model = dense(channels=channels)
-    found = opened(model, images, labels, classes=["circle", "square", "star"])
+    names, inks = ["circle", "square", "star"], torch.tensor([[1.0, 0, 0], [0, 0.5, 0], [0, 0, 1]])
+    found = opened(model, images, labels, classes=names, colors=inks)
+    assert found.locator(".chip").first.evaluate("it => it.style.background") == "rgb(255, 0, 0)"
     before = pane(found, 0)
     click(found, 0.7, 0.2)
     z = numbers(state(found)["z"])
@@ -147,7 +150,8 @@ def test_the_keyboard_reaches_every_place(opened):
     model = dense()
     found = opened(model, images, labels)
     ranges = found.locator(".mapbox input")
-    assert found.locator(".mapbox input:not([aria-hidden])").count() == 1
+    assert found.locator(".mapbox input[tabindex='0']").count() == 1  # by Tab; touch finds both
+    assert found.locator(".mapbox input[aria-hidden]").count() == 0
     low, high = (np.array([float(ranges.nth(i).get_attribute(end)) for i in range(2)]) for end in ("min", "max"))
     start = np.array(found.evaluate("[...document.querySelectorAll('.mapbox input')].map((it) => Number(it.value))"))
     ranges.nth(0).focus()
@@ -157,7 +161,7 @@ def test_the_keyboard_reaches_every_place(opened):
     z = np.array(numbers(state(found)["z"]))
     np.testing.assert_allclose((z - start) / (high - low), [0.10, 0.11], atol=1e-4)
     assert np.abs(pane(found, 0) - decoded(model, z.tolist())).max() <= 1.5
-    exposed = found.locator(".mapbox input:not([aria-hidden])")
+    exposed = found.locator(".mapbox input[tabindex='0']")
     assert exposed.count() == 1
     assert exposed.get_attribute("aria-valuetext") == says(found)
     assert says(found).startswith(f"z = ({z[0]:.2f}, {z[1]:.2f})".replace("-", "−"))
@@ -290,11 +294,13 @@ def test_a_dragged_slider_changes_the_plane_three_times_a_second_at_most(opened)
     colors = torch.rand(100, 3, generator=torch.Generator().manual_seed(0))
     found = opened(epochs(40), colors)
     drag = """async (range) => {
+      const shown = document.querySelector(".pane canvas").getContext("2d");
       const seen = [], start = performance.now();
       for (let epoch = 0; performance.now() - start < 1200; epoch = (epoch + 1) % 40) {
         range.value = epoch;
         range.dispatchEvent(new Event("input", { bubbles: true }));
-        if (location.hash !== seen.at(-1)) seen.push(location.hash);
+        const color = shown.getImageData(0, 0, 1, 1).data.join();
+        if (color !== seen.at(-1)) seen.push(color);
         await new Promise((resolve) => setTimeout(resolve, 15));
       }
       return [seen.length, range.getAttribute("aria-valuetext") === `epoch ${Number(range.value) + 1} of 40`];
@@ -426,9 +432,87 @@ def test_local_axes_are_the_strongest_of_the_jacobian(opened):
     known = still.strongest(lambda z: model.decode(z[None])[0], at)  # in Python they point where they do on the map
     for key, axis in (("ArrowRight", known[0]), ("ArrowUp", known[1])):
         before = torch.tensor(numbers(state(found)["z"]))
-        found.locator(".mapbox input:not([aria-hidden])").press(key)
+        found.locator(".mapbox input[tabindex='0']").press(key)
         moved = torch.tensor(numbers(state(found)["z"])) - before
         assert moved @ axis > 0.98 * moved.norm()
+
+
+@pytest.mark.parametrize("ground", ["plain", "plane"])
+def test_dots_and_ground_lie_on_the_local_plane(opened, ground):
+    """What is on the map once the plane is found is what is drawn when everything is drawn anew."""
+    images, labels = shapes()
+    found = opened(dense(latent=6), images, labels, fragment=f"#ground={ground}&holes=false", classes=list("abc"))
+    read = "document.querySelector('.map').toDataURL()"
+    found.get_by_label("The map's plane").select_option("local")
+    found.wait_for_timeout(1500)
+    click(found, 0.7, 0.6)
+    found.get_by_role("button", name="find them again here").click()
+    found.wait_for_timeout(1500)
+    seen = found.evaluate(read)
+    found.get_by_role("button", name="none").click()
+    found.get_by_label("Background").select_option("lattice")
+    settle(found)
+    assert found.evaluate(read) != seen
+    found.get_by_role("button", name="all").click()
+    found.get_by_label("Background").select_option(ground)
+    found.wait_for_timeout(1500)
+    assert found.evaluate(read) == seen
+
+
+def test_what_an_address_cannot_mean_is_as_at_the_beginning(opened):
+    images, labels = shapes()
+    wrong = "epoch=-1&dims=1,1&axes=umap&three=1&model=7&ground=no&z=0.25,0.5"
+    assert set(state(opened(dense(), images, labels, fragment=f"#{wrong}"))) == {"z"}
+    found = opened(dense(latent=4), images, labels, fragment="#dims=0,9&axes=dims")
+    assert state(found) == {"axes": "dims"}
+    found = opened(epochs(3), datasets.colors(20, torch.Generator().manual_seed(0)), fragment="#epoch=0.5")
+    assert state(found) == {}
+
+
+def test_numbers_in_words_and_colours_as_names(chromium):
+    watched = browser.Watched(chromium)
+    watched.page.goto("about:blank")
+    watched.page.add_script_tag(content=page.bundle("words", "paths"))
+    shown = watched.page.evaluate("[0, 1e-9, 0.0012, -0.00003, 0.005, -1.5, 12.34, 512].map(short)")
+    assert shown == ["0", "0", "0.001", "−0.00003", "0.01", "−1.50", "12.3", "512"]
+    assert watched.page.evaluate("hexColor([1.02, -0.02, 0.5])") == "#ff0080"
+    walk = "() => { const found = {}; [...evenPath([[1, 2], [1, 2]], (it) => it, 5, found)]; return found.places; }"
+    assert watched.page.evaluate(walk) == [[1, 2]] * 5
+    assert watched.errors == []
+    watched.close()
+
+
+def test_a_point_is_added_once_and_a_long_path_is_kept_to_its_end(opened):
+    images, labels = shapes()
+    found = opened(dense(), images, labels)
+    add = found.get_by_role("button", name="Add this point")
+    add.click()
+    add.click()
+    assert len(numbers(state(found)["path"])) == 2
+    assert found.get_by_text("The path ends here already: move first.").is_visible()
+    found.get_by_role("button", name="Draw a path on the map").click()
+    box = found.locator(".map").bounding_box()
+    places = [(0.5 + t * np.cos(30 * t), 0.5 + t * np.sin(30 * t)) for t in np.linspace(0.02, 0.45, 250)]
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in places]
+    found.mouse.move(*at[0])
+    found.mouse.down()
+    for place in at[1:]:
+        found.mouse.move(*place)
+    found.mouse.up()
+    path = np.array(numbers(state(found)["path"])).reshape(-1, 2)
+    assert 20 < len(path) <= 60
+    inputs = found.locator(".mapbox input").all()
+    low, high = (np.array([float(it.get_attribute(end)) for it in inputs]) for end in ("min", "max"))
+    wanted = np.array([places[-1][0], 1 - places[-1][1]])
+    np.testing.assert_allclose((path[-1] - low) / (high - low), wanted, atol=0.01)
+
+
+def test_a_path_on_the_map_of_an_embedder_is_not_played(opened):
+    images, labels = shapes()
+    both = [("decodes", dense()), ("embeds", Embeds())]
+    found = opened(both, images, labels, fragment="#model=1&path=0,0,1,1", encoder=[True, False])
+    found.get_by_role("button", name="Play").click()
+    assert found.get_by_text("This model decodes nothing: move on the other map first.").is_visible()
 
 
 def test_a_path_is_even_in_the_picture(chromium):
@@ -606,6 +690,37 @@ class Shrinking(nn.Module):
         return x.flatten(1)[:, :2]
 
 
+class Embeds(nn.Module):
+    """Codes of two numbers, and no decoder."""
+
+    def encode(self, x):
+        return 5 * x.flatten(1)[:, 40:42]
+
+
+def test_codes_far_from_zero_keep_their_differences():
+    """In half precision they would lose them."""
+    values = 100 + 0.05 * torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
+    for numbers_of, kind in ((values, "float"), (values - 100, "half"), (values[:1], "float")):
+        blob = Blob()
+        told = blob.numbers(numbers_of)
+        kept = np.frombuffer(blob.bytes(), np.float16 if told["type"] == "half" else np.float32)
+        assert told["type"] == kind
+        assert np.abs(kept.reshape(-1, 6) - numbers_of.numpy()).max() < 1e-2 * 0.05
+
+
+def test_a_map_begins_on_a_ground_that_it_has():
+    colors = torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
+    assert scene.make(Embeds(), torch.rand(50, 3, 8, 8), encoder=False)[0]["state"]["ground"] == "pictures"
+    assert scene.make(Kept(), colors, encoder=False)[0]["state"]["ground"] == "plain"
+
+
+class Kept(nn.Module):
+    """Of a colour, red and green."""
+
+    def encode(self, x):
+        return x[:, :2]
+
+
 class Misfit(Shrinking):
     def decode(self, z):
         return z.new_zeros(len(z), 3, 5, 5)
@@ -625,6 +740,8 @@ class Misfit(Shrinking):
         ),
         ({"labels": torch.rand(40)}, "labels are torch.float32"),
         ({"classes": ["circle"]}, "classes are 1 names, but labels run to 2"),
+        ({"colors": torch.rand(2, 3)}, "colors are 2, expected one for each of 3 classes$"),
+        ({"colors": 255 * torch.rand(3, 3)}, "colors"),
         ({"classes": ["circle", "square"], "labels": None}, "classes are 2 names, but labels is None"),
         ({"model": nn.Linear(2, 2)}, "model is a Linear without encode"),
         ({"model": Misfit()}, r"model decodes to \(3, 5, 5\), but data are of shape \(3, 12, 12\)"),
@@ -634,8 +751,11 @@ class Misfit(Shrinking):
         ({"state": {"zoom": 2}}, "state has 'zoom', expected some of"),
         ({"state": {"model": 1}}, "model is 1, expected 0 to 0$"),
         ({"state": {"epoch": -1}}, "epoch is -1, expected 0 to 0$"),
-        ({"state": {"dims": [0, 2]}}, r"dims is \[0, 2\], expected 2 of 0 to 1$"),
-        ({"state": {"three": [0, 1]}}, r"three is \[0, 1\], expected 3 of 0 to 39$"),
+        ({"state": {"dims": [0, 2]}}, r"dims is \[0, 2\], expected two different of 0 to 1$"),
+        ({"state": {"dims": [1, 1]}}, r"dims is \[1, 1\], expected two different of 0 to 1$"),
+        ({"state": {"ground": "plan"}}, "ground is plan, expected one of plane, lattice, pictures, plain$"),
+        ({"state": {"axes": "umap"}}, "axes is umap, expected one of pca, dims, three, local$"),
+        ({"state": {"three": [0, 1]}}, r"three is \[0, 1\], expected three of 0 to 39$"),
         ({"state": {"z": torch.zeros(3)}}, "z holds 3 numbers, expected 2, all of them finite$"),
         ({"encoder": [True, False]}, "encoder is 2 answers for 1 models"),
         ({"shades": 1}, "shades is 1, expected 2 to 256"),

@@ -223,6 +223,15 @@ class Twice(nn.Identity):
         return 2 * x
 
 
+class Cut(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.decoder = nn.Linear(2, 4)
+
+    def decode(self, z):
+        return torch.sigmoid(self.decoder(z.clamp(0, 2)))
+
+
 def test_what_a_model_does_in_a_way_of_its_own_is_not_left_out():
     """Neither after its encoder, nor in a class that inherits from one of ours, nor inside a layer."""
     with pytest.raises(ValueError, match=r"^model.encode of this Tilted is not its encoder, alone, .* model.encoder$"):
@@ -232,6 +241,8 @@ def test_what_a_model_does_in_a_way_of_its_own_is_not_left_out():
         export.decoder(restless, [3])
     with pytest.raises(ValueError, match=r"^model.encode of this Restless is not its encoder"):
         export.encoder(restless, (1, 6, 6))
+    with pytest.raises(ValueError, match=r"^model.decode of this Cut is not its decoder"):
+        export.decoder(Cut(), [2])  # though it is, for codes in [0, 1]
     for layer in (Skip(nn.Linear(2, 2)), Twice()):
         with pytest.raises(ValueError, match=rf"^model holds {type(layer).__name__}.* at 'decoder', which no page can"):
             export.decoder(Autoencoder(nn.Identity(), layer, nn.Identity()), [2])
@@ -257,7 +268,7 @@ def test_codes_of_a_model_of_ones_own_may_be_maps(script):
         codes = model.encode(x)
         assert (script(export.encoder(model, (3, 8, 8)), x) - codes.flatten(1)).abs().max() < 2e-3
         assert (script(export.decoder(model, (2, 4, 4)), codes) - model.decode(codes)).abs().max() < 2e-3
-    with pytest.raises(ValueError, match=r"^model.decode takes no batch of shape \(4, 5, 4, 4\): "):
+    with pytest.raises(ValueError, match=r"^model.decode takes no batch of shape \(64, 5, 4, 4\): "):
         export.decoder(model, (5, 4, 4))
 
 

@@ -164,6 +164,55 @@ def test_the_address_holds_the_settings(opened):
     assert "seed=3" in lab.evaluate("location.hash")
 
 
+def test_what_an_address_cannot_mean_is_as_at_the_beginning(opened):
+    lab = opened("#batch=0&hidden=x&seed=2&pace=never&lr=1e9")
+    assert says(lab) == "17 numbers, untrained. Press Run."
+    lab.get_by_role("button", name="One epoch").click()
+    assert says(lab).startswith("17 numbers, epoch 1: test MSE 0.0")
+    assert lab.evaluate("location.hash") == "#seed=2"
+
+
+def test_a_key_that_is_held_is_one_epoch(opened):
+    """For epochs as quick as a key repeats would flicker."""
+    lab = opened("#slip=epoch")
+    lab.get_by_role("button", name="One epoch").focus()
+    for _ in range(12):
+        lab.keyboard.down("Enter")
+    lab.keyboard.up("Enter")
+    assert says(lab).startswith("17 numbers, epoch 1: ")
+
+
+def test_only_what_is_drawn_on_keeps_a_finger_from_scrolling(opened):
+    lab = opened()
+    found = lab.evaluate("[...document.querySelectorAll('canvas')].map((it) => getComputedStyle(it).touchAction)")
+    assert sorted(found) == ["auto", "auto", "auto", "pan-y"]
+
+
+def test_run_pause_run_is_one_run(opened):
+    """Within one frame, too: two runs at once would train twice as fast, and never stop."""
+    lab = opened()
+    count = """() => new Promise((resolve) => {
+      const [ask, all] = [window.requestAnimationFrame, []];
+      window.requestAnimationFrame = (it) => { all.push(performance.now()); return ask(it); };
+      const run = [...document.querySelectorAll("button")].find((it) => it.textContent === "Run");
+      for (let i = 0; i < 3; i++) run.click();
+      setTimeout(() => {
+        const before = all.length;
+        ask(() => ask(() => resolve(all.length - before)));
+      }, 500);
+    })"""
+    assert lab.evaluate(count) <= 3
+
+
+def test_charts_follow_the_colours_of_the_page(opened):
+    lab = opened()
+    read = "document.querySelector('.chart').toDataURL()"
+    light = lab.evaluate(read)
+    lab.emulate_media(color_scheme="dark")
+    lab.wait_for_timeout(200)
+    assert lab.evaluate(read) != light
+
+
 def test_the_plane_changes_no_more_than_three_times_a_second(opened):
     """Whatever trains behind it; every epoch only for those who were warned and agreed."""
     lab = opened("#slip=epoch")

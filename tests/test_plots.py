@@ -116,6 +116,12 @@ def test_picture_shows_its_pixels_without_ticks(axes):
     assert axes.get_title(loc="left") == "a map"
 
 
+def test_a_picture_of_one_channel_is_grey(axes):
+    plots.picture(axes, np.full((4, 4, 1), 0.25))
+    (shown,) = axes.images
+    np.testing.assert_array_equal(shown.get_array(), np.full((4, 4, 3), 0.25))
+
+
 def test_caption_stands_under_the_figure(axes):
     plots.caption(axes.figure, "4 seeds, standard preset")
     axes.figure.canvas.draw()

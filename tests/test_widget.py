@@ -208,8 +208,8 @@ def test_epochs_of_a_named_model_are_those_shown():
     [
         ("model", 7, "model is 7, expected 0 to 0"),
         ("epoch", 1, "epoch is 1, expected 0 to 0"),
-        ("dims", [0, 5], r"dims is \[0, 5\], expected 2 of 0 to 1"),
-        ("three", [0, 1, 60], r"three is \[0, 1, 60\], expected 3 of 0 to 59"),
+        ("dims", [0, 5], r"dims is \[0, 5\], expected two different of 0 to 1"),
+        ("three", [0, 1, 60], r"three is \[0, 1, 60\], expected three of 0 to 59"),
         ("image", np.zeros((8, 8, 1)), "image holds float64, expected integers from 0 to 255"),
     ],
 )

@@ -7,6 +7,21 @@ import { readPictures, readSpace } from "./space.js";
 import { modelView } from "./view.js";
 import { hexColor } from "./words.js";
 
+// What an address may say: only what the page could have been set to.
+export function allowed(scene) {
+  const number = (value, below) => Number.isInteger(value) && value >= 0 && value < below;
+  const numbers = (values, count, below) => values.length === count && values.every((it) => number(it, below));
+  const smallest = Math.min(...scene.models.map((model) => model.size));
+  return {
+    model: (value) => number(value, scene.models.length),
+    epoch: (value) => number(value, scene.epochs.length),
+    dims: (values) => numbers(values, 2, smallest) && values[0] !== values[1],
+    three: (values) => numbers(values, 3, scene.count),
+    ground: (value) => ["plane", "lattice", "pictures", "plain"].includes(value),
+    axes: (value) => ["pca", "dims", "three", "local"].includes(value),
+  };
+}
+
 export async function mount(root, scene, blob, store, signal) {
   if (!scene.labels.length) scene = { ...scene, labels: new Array(scene.count).fill(0) };
   const pictures = await readPictures(scene, blob);

@@ -143,10 +143,12 @@ def _encode(model: nn.Module, pack: _Pack, shape: Sequence[int]) -> list[dict]:
 
 
 def _found(model: nn.Module, method: str, part: str, pack: _Pack, shape: Sequence[int]) -> list[dict]:
-    """The layers of a model of another class: a part's, and what follows it, as the method shows on four inputs."""
+    """The layers of a model of another class: a part's, and what follows it, as the method shows on random inputs."""
     module = _part(model, part)
     layers = _layers(module, part, pack)
-    batch = torch.from_numpy(np.random.default_rng(0).uniform(size=(4, *shape))).float()
+    generator = np.random.default_rng(0)  # codes may lie anywhere, images in [0, 1]
+    numbers = 3 * generator.normal(size=(64, *shape)) if method == "decode" else generator.uniform(size=(4, *shape))
+    batch = torch.from_numpy(numbers).float()
     found = _run(model, method, batch)
     try:
         with torch.no_grad():

@@ -4,6 +4,7 @@ import { evenPath, simplified } from "./paths.js";
 
 const STEPS = 240; // from one end to the other
 const SECONDS = 8;
+const CORNERS_KEPT = 60; // of a drawn path, at most: they stand in the address
 
 // `leading()` is the view under the finger, `preview(z)` shows a code without keeping it, `keep(z)` keeps it.
 export function journey(store, leading, preview, keep, signal) {
@@ -31,6 +32,8 @@ export function journey(store, leading, preview, keep, signal) {
   function addPoint() {
     const view = leading();
     const [a, b] = view.place.map((value) => Number(value.toPrecision(5)));
+    const [x, y] = store.get("path").slice(-2);
+    if (a === x && b === y) return tell("The path ends here already: move first.");
     store.set("path", [...store.get("path"), a, b]);
     tell(`The path has ${store.get("path").length / 2} points.`);
   }
@@ -42,11 +45,12 @@ export function journey(store, leading, preview, keep, signal) {
   }
 
   async function start() {
+    const view = leading();
+    const decoder = view.space.decoder(view.epoch);
+    if (!decoder) return tell("This model decodes nothing: move on the other map first.");
     const mine = (turn = {});
     const wanted = () => turn === mine && !signal?.aborted;
     play.textContent = "Pause";
-    const view = leading();
-    const decoder = view.space.decoder(view.epoch);
     const corners = pairs(store.get("path"));
     const key = JSON.stringify([corners, view.epoch, view.space.name, view.sliceKey]);
     if (found?.key !== key) {
@@ -88,11 +92,12 @@ export function journey(store, leading, preview, keep, signal) {
     element: node("section", {}, node("h2", {}, "A path"), node("div", { className: "fields" }, draw, add, play, clear,
       node("label", { className: "field" }, loop, " to and fro")), words),
     tracing: () => tracing,
-    playing: () => turn !== null,
     pause: () => turn && pause(),
     trace(places, done, box) {
-      const scaled = simplified(places, 0.006 * Math.hypot(box[1][0] - box[0][0], box[1][1] - box[0][1]));
-      const rounded = scaled.slice(0, 60).flat().map((value) => Number(value.toPrecision(4)));
+      let tolerance = 0.006 * Math.hypot(box[1][0] - box[0][0], box[1][1] - box[0][1]);
+      let scaled = simplified(places, tolerance);
+      while (scaled.length > CORNERS_KEPT) scaled = simplified(places, (tolerance *= 1.4));
+      const rounded = scaled.flat().map((value) => Number(value.toPrecision(4)));
       if (done) {
         trace(false);
         store.set("path", rounded);

@@ -16,6 +16,13 @@ const OPTIONS = {
   pace: ["pace", [["watch", "every epoch, three a second"], ["fast", "as fast as it trains, seen three times a second"]]],
 };
 
+// What an address may say: what the switches have.
+export function allowed() {
+  return Object.fromEntries(
+    Object.entries(OPTIONS).map(([name, [, options]]) => [name, (value) => options.some(([it]) => it === value)]),
+  );
+}
+
 export function mount(root, scene, blob, store, signal) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const plane = node("canvas", { width: 200, height: 200, className: "plane" });
@@ -31,9 +38,12 @@ export function mount(root, scene, blob, store, signal) {
   const says = node("output", { className: "says" });
   const told = node("p", { className: "hidden", "aria-live": "polite" });
   const run = node("button", { onclick: () => play(!now.running) }, "Run");
-  const step = node("button", { onclick: () => (play(false), oneEpoch(), showAll()) }, "One epoch");
+  const step = node("button", {
+    onclick: () => (play(false), oneEpoch(), showAll()),
+    onkeydown: (event) => event.repeat && event.preventDefault(), // a key held down would make it flicker
+  }, "One epoch");
   const reset = node("button", { onclick: () => (play(false), begin()) }, "Start again");
-  const now = { running: false, full: false, run: null, errors: [], changes: [], last: null, shownAt: 0, toldAt: 0 };
+  const now = { running: false, full: false, run: null, errors: [], changes: [], last: null, frame: 0, shownAt: 0, toldAt: 0 };
 
   function begin() {
     const hidden = store.get("hidden") === "" ? [] : store.get("hidden").split("-").map(Number);
@@ -84,7 +94,7 @@ export function mount(root, scene, blob, store, signal) {
       while (performance.now() < until) now.ready = train(until) || now.ready;
       if (now.ready && due) showAll(time);
     }
-    requestAnimationFrame(frame);
+    now.frame = requestAnimationFrame(frame);
   }
 
   function showAll(time = performance.now()) {
@@ -110,7 +120,8 @@ export function mount(root, scene, blob, store, signal) {
     now.running = running;
     run.textContent = running ? "Pause" : "Run";
     run.setAttribute("aria-pressed", String(running));
-    if (running) requestAnimationFrame(frame);
+    cancelAnimationFrame(now.frame);
+    if (running) now.frame = requestAnimationFrame(frame);
     else told.textContent = says.textContent;
   }
 
@@ -134,6 +145,7 @@ export function mount(root, scene, blob, store, signal) {
       errors.element, changes.element),
     node("p", { className: "faint" }, scene.note),
   );
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => showAll(), { signal });
   if (calm) root.querySelector("details").hidden = true;
   begin();
 }

@@ -29,13 +29,9 @@ export function latentMap(words, act, signal) {
   };
 }
 
-// Only one of the two is found by Tab and by a screen reader at a time; the arrows go from one to the other.
+// Only one of the two is found by Tab at a time, and the arrows go from one to the other; touch finds both.
 function expose(ranges, index) {
-  ranges.forEach((range, i) => {
-    range.tabIndex = i === index ? 0 : -1;
-    if (i === index) range.removeAttribute("aria-hidden");
-    else range.setAttribute("aria-hidden", "true");
-  });
+  ranges.forEach((range, i) => (range.tabIndex = i === index ? 0 : -1));
 }
 
 const KEYS = {

@@ -1,11 +1,11 @@
 // What a page does when it is opened: read what lies in it, and hand it to the view.
 import { hashStore } from "./store.js";
 
-export async function openPage(mount) {
+export async function openPage(mount, allowed) {
   const scene = JSON.parse(document.getElementById("scene").textContent);
   const blob = await unpacked(document.getElementById("blob").textContent);
   const { signal } = new AbortController();
-  mount(document.getElementById("view"), scene, blob, hashStore(scene.state ?? {}, signal), signal);
+  mount(document.getElementById("view"), scene, blob, hashStore(scene.state ?? {}, signal, allowed(scene)), signal);
 }
 
 // The bytes that page.py packed: base64 of gzip of the even ones, then the odd ones.

@@ -8,6 +8,10 @@ export function* evenPath(corners, pictureAt, count, found) {
     lengths.push(lengths[i - 1] + Math.hypot(...corners[i].map((value, k) => value - corners[i - 1][k])));
   }
   const total = lengths[lengths.length - 1];
+  if (total === 0) {
+    found.places = Array.from({ length: count }, () => corners[0]);
+    return;
+  }
   const placeAt = (s) => {
     let i = 1;
     while (i < corners.length - 1 && lengths[i] < s) i++;

@@ -1,6 +1,14 @@
 // A plot for several pens: each of them on or off, as large as you like, with what it costs in ink.
 import { node } from "./dom.js";
 
+// What an address may say: pens that there are, and a size that the slider has.
+export function allowed(scene) {
+  return {
+    off: (pens) => new Set(pens).size === pens.length && pens.every((pen) => scene.pens[pen]),
+    zoom: (times) => times >= 1 && times <= 6,
+  };
+}
+
 export function mount(root, scene, blob, store, signal) {
   const drawing = new DOMParser().parseFromString(new TextDecoder().decode(blob), "image/svg+xml").documentElement;
   drawing.setAttribute("role", "img");

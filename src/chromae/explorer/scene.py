@@ -10,12 +10,14 @@ from jaxtyping import Float, Int, Num
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from chromae import color
 from chromae.arguments.kinds import Count, Seed
 from chromae.explorer import export, pictures
 from chromae.explorer.blob import Blob
 
 AXES = 20  # principal directions with a slider each
 IMAGES = 2000  # that are shown at most
+WORDS = {"ground": ["plane", "lattice", "pictures", "plain"], "axes": ["pca", "dims", "three", "local"]}
 
 
 class Named(NamedTuple):
@@ -32,6 +34,7 @@ def make(
     labels: Num[Tensor, " n"] | None = None,
     *,
     classes: Sequence[str] | None = None,
+    colors: Float[Tensor, "classes 3"] | None = None,
     epochs: Sequence[nn.Module] | None = None,
     epoch_numbers: Sequence[int] | None = None,
     title: str = "What a code decodes to",
@@ -50,7 +53,7 @@ def make(
         model: has `encode`, and `decode` if it decodes; or two of them, each after its name, of the same images. An
             `nn.ModuleList` is one model at several epochs.
         data: images n × (1 or 3) × height × width, or colours n × 3, in [0, 1] or as bytes.
-        labels: a class each, from 0 on; `classes` names them.
+        labels: a class each, from 0 on; `classes` names them, and `colors` are their dots', in [0, 1].
         epochs: one network for each epoch that the time slider stops at, in place of `model`'s own;
             `epoch_numbers` says which those are.
         title, question, credits: the page's heading, the line under it, and sources and licences at its foot.
@@ -69,6 +72,10 @@ def make(
     shown, labels = floats(data[which.to(data.device)]), labels[which]
     blob = Blob()
     names = list(classes) if classes is not None else [str(index) for index in range(int(labels.max()) + 1)]
+    if colors is not None:
+        color.check(colors=colors)
+        if len(colors) != len(names):
+            raise ValueError(f"colors are {len(colors)}, expected one for each of {len(names)} classes")
     encoders = [encoder] * len(models) if isinstance(encoder, bool) else list(encoder)
     if len(encoders) != len(models):
         raise ValueError(f"encoder is {len(encoders)} answers for {len(models)} models, expected one each")
@@ -90,10 +97,10 @@ def make(
         "pictures": blob.add(sheet.data) | {"type": sheet.type},
         "labels": [] if data.ndim == 2 and len(names) == 1 else labels.tolist(),
         "classes": names if len(names) > 1 else [],
-        "colors": pictures.class_colors(len(names)),
+        "colors": pictures.class_colors(len(names)) if colors is None else (255 * colors).round().int().tolist(),
         "epochs": numbers, "models": spaces,
     }  # fmt: skip
-    scene["state"] = _state(spaces, last, len(which), state or {})
+    scene["state"] = _state(spaces, last, len(which), data.ndim > 2, state or {})
     return scene, blob.bytes()
 
 
@@ -104,33 +111,42 @@ def chosen(count: Count, images: Count = IMAGES, seed: Seed = 0) -> Int[Tensor, 
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:images].sort().values
 
 
-def _state(spaces: list[dict], epochs: int, count: int, given: Mapping[str, object]) -> dict[str, object]:
+def _state(spaces: list[dict], epochs: int, count: int, images: bool, given: Mapping[str, object]) -> dict[str, object]:
     """What the reader may change, as it is at the beginning."""
     first = spaces[0]
-    decodes = first["decoder"] is not None
+    ground = "plane" if first["decoder"] is not None else "pictures" if images else "plain"
     usual = {
-        "z": first["start"], "model": 0, "epoch": epochs - 1, "ground": "plane" if decodes else "pictures",
+        "z": first["start"], "model": 0, "epoch": epochs - 1, "ground": ground,
         "dots": True, "holes": True, "axes": "pca" if first["size"] > 2 else "dims", "dims": [0, 1],
         "three": [index * (count - 1) // 2 for index in range(3)], "at": [], "hide": [], "path": [], "show": [0, 1, 2],
     }  # fmt: skip
     if unknown := sorted(set(given) - set(usual)):
         raise ValueError(f"state has {unknown[0]!r}, expected some of {', '.join(usual)}")
     state = usual | {name: it.tolist() if isinstance(it, Tensor) else it for name, it in given.items()}
-    for name in ("model", "epoch", "dims", "three"):
+    for name in ("model", "epoch", "dims", "three", *WORDS):
         check_choice(name, state[name], spaces, epochs, count)
     state["z"] = code(state["z"], spaces[state["model"]]["size"]) if "z" in given else usual["z"]
     return state
 
 
 def check_choice(
-    name: str, value: int | Sequence[int], spaces: Sequence[Mapping], epochs: Count, count: Count
-) -> int | Sequence[int]:
-    """A setting that says which model, epoch, latents or images; it comes back. Raises ValueError for one too many."""
-    wanted = {"dims": 2, "three": 3}.get(name, 1)
-    of = {"model": len(spaces), "epoch": epochs, "dims": max(it["size"] for it in spaces), "three": count}[name]
-    numbers = [value] if wanted == 1 else list(value)
-    if len(numbers) != wanted or not all(isinstance(it, int) and 0 <= it < of for it in numbers):
-        raise ValueError(f"{name} is {value}, expected {f'{wanted} of ' if wanted > 1 else ''}0 to {of - 1}")
+    name: str, value: object, spaces: Sequence[Mapping[str, object]], epochs: Count, count: Count
+) -> object:
+    """A setting that says which model, epoch, latents, images, ground or axes; it comes back.
+
+    Raises ValueError for what is not there.
+    """
+    if name in WORDS:
+        fits, wanted = value in WORDS[name], f"one of {', '.join(WORDS[name])}"
+    else:
+        many = {"dims": 2, "three": 3}.get(name, 0)
+        of = {"model": len(spaces), "epoch": epochs, "dims": min(it["size"] for it in spaces), "three": count}[name]
+        numbers = list(value) if many else [value]
+        fits = len(numbers) == max(1, many) and all(isinstance(it, int) and 0 <= it < of for it in numbers)
+        fits = fits and not (name == "dims" and numbers[0] == numbers[1])
+        wanted = {0: "", 2: "two different of ", 3: "three of "}[many] + f"0 to {of - 1}"
+    if not fits:
+        raise ValueError(f"{name} is {value}, expected {wanted}")
     return value
 
 

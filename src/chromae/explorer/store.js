@@ -19,23 +19,28 @@ export function memoryStore(state) {
   return store;
 }
 
-// The state in the address: #z=0.25,0.5&epoch=3. Only what differs from the beginning stands there.
-export function hashStore(state, signal) {
+// The state in the address: #z=0.25,0.5&epoch=3. Only what differs from the beginning stands there. What `allowed`, a
+// function of the value for some of the names, does not take is as it was at the beginning.
+export function hashStore(state, signal, allowed = {}) {
   const initial = { ...state };
   const store = memoryStore(state);
-  const read = () => {
-    const given = new URLSearchParams(location.hash.slice(1));
-    for (const name of store.names) {
-      const value = given.has(name) ? parsed(given.get(name), initial[name]) : initial[name];
-      if (value !== undefined) store.set(name, value);
-    }
-  };
   let waiting = 0;
   const write = () => {
     waiting = 0;
     const changed = store.names.filter((name) => !same(store.get(name), initial[name]));
     const text = changed.map((name) => `${name}=${shown(store.get(name))}`).join("&");
     if (location.hash.slice(1) !== text) history.replaceState(null, "", `#${text}`);
+  };
+  const read = () => {
+    const given = new URLSearchParams(location.hash.slice(1));
+    let refused = false;
+    for (const name of store.names) {
+      const value = given.has(name) ? parsed(given.get(name), initial[name]) : initial[name];
+      const taken = value !== undefined && (allowed[name]?.(value) ?? true);
+      store.set(name, taken ? value : initial[name]);
+      refused ||= !taken;
+    }
+    if (refused) write();
   };
   read();
   for (const name of store.names) store.on(name, () => (waiting ||= setTimeout(write, 200))); // browsers limit the rate

@@ -16,7 +16,7 @@ export function modelView(space, shared, act) {
   const says = node("output", { "aria-live": "polite", className: "says" });
   const hoverCard = card(pictures);
   const [ground, holes] = [groundCanvas(), groundCanvas()];
-  const seen = { z: null, epoch: 0, plane: null, local: null, turn: {}, keys: {} };
+  const seen = { z: null, epoch: 0, plane: null, local: null, finds: 0, turn: {}, keys: {} };
   const name = space.name ? `Latent map of ${space.name}` : "Latent map";
   const map = latentMap(name, {
     place: () => project(seen.plane, seen.z),
@@ -54,7 +54,7 @@ export function modelView(space, shared, act) {
   // Which plane: found again when the reader asks for another one, or at another epoch.
   function findPlane(leads) {
     const [axes, dims, three, at] = ["axes", "dims", "three", "at"].map((name) => store.get(name));
-    if (!changedKey("plane", axes, dims, three, leads ? at : [], seen.epoch)) return false;
+    if (!changedKey("plane", axes, dims, three, leads ? at : [], seen.epoch, seen.finds)) return false;
     const local = leads && axes === "local" && at.length === space.size;
     if (local) findLocal(at);
     const corners = three.map((index) => codeOf(Math.min(Math.max(0, index), scene.count - 1)));
@@ -77,7 +77,7 @@ export function modelView(space, shared, act) {
     if (!(await gently(work, () => seen.turn.local === turn && !signal?.aborted))) return;
     seen.local = found;
     seen.localEpoch = seen.epoch;
-    seen.keys.plane = "";
+    seen.finds += 1; // the plane is another one, and with it all that lies on it
     act.refresh();
   }
 

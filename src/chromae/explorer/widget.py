@@ -207,8 +207,8 @@ def _kinds() -> Mapping[str, type]:
         def _fits(self, proposal: Mapping) -> list[float]:
             return scene.code(proposal["value"], self.scene["models"][self.model]["size"])
 
-        @traitlets.validate("model", "epoch", "dims", "three")
-        def _there(self, proposal: Mapping) -> int | Sequence[int]:
+        @traitlets.validate("model", "epoch", "dims", "three", "ground", "axes")
+        def _there(self, proposal: Mapping) -> int | Sequence[int] | str:
             name, made = proposal["trait"].name, self.scene
             return scene.check_choice(name, proposal["value"], made["models"], len(made["epochs"]), made["count"])
 

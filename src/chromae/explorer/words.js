@@ -1,7 +1,8 @@
 // What the explorer says of a code, in words for everyone who reads or hears it.
 
 export function short(number) {
-  if (Math.abs(number) < 0.005) return "0";
+  if (Math.abs(number) < 5e-7) return "0"; // as rounding leaves it
+  if (Math.abs(number) < 0.005) return number.toPrecision(1).replace(/-/g, "−");
   const digits = Math.abs(number) >= 100 ? 0 : Math.abs(number) >= 10 ? 1 : 2;
   return number.toFixed(digits).replace("-", "−");
 }
@@ -26,5 +27,6 @@ export function looksLike(label) {
 }
 
 export function hexColor(rgb) {
-  return "#" + Array.from(rgb, (value) => Math.round(255 * value).toString(16).padStart(2, "0")).join("");
+  const level = (value) => Math.min(255, Math.max(0, Math.round(255 * value)));
+  return "#" + Array.from(rgb, (value) => level(value).toString(16).padStart(2, "0")).join("");
 }

@@ -73,12 +73,11 @@ def arrow(
     end: Point,
     text: str = "",
     color: Color = style.INK,
-    bend: Finite = 0.0,
     dashed: bool = False,
 ) -> None:
-    """An arrow, its text above its middle; `bend` curves it, positive to its right; dashed, it is a choice."""
+    """An arrow, its text above its middle; dashed, it is a choice."""
     line = "--" if dashed else "-"
-    way = {"arrowstyle": "-|>", "mutation_scale": 11, "connectionstyle": f"arc3,rad={bend}", "shrinkA": 0, "shrinkB": 0}
+    way = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0}
     axes.add_patch(FancyArrowPatch(start, end, **way, color=color, linewidth=1.4, linestyle=line))
     label(axes, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 + 0.7), text, size=8, color=color, low=True)
 

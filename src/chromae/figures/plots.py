@@ -74,7 +74,7 @@ def picture(axes: Axes, image: Image, title: str = "", rows: Sequence[str] = ())
     image = _array(image)
     if image.size == 0 or image.shape[2] not in (1, 3, 4):
         raise ValueError(f"image has shape {image.shape}, expected pixels of 1, 3 or 4 channels")
-    axes.imshow(image, interpolation="nearest")
+    axes.imshow(image.repeat(3, axis=2) if image.shape[2] == 1 else image, interpolation="nearest")
     axes.set_title(title)
     axes.set_xticks([])
     axes.set_yticks((np.arange(len(rows)) + 0.5) * len(image) / max(len(rows), 1), rows)
