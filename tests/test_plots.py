@@ -81,6 +81,12 @@ def test_band_is_the_mean_and_one_deviation(axes):
     assert fill.get_facecolor()[0, 3] < 0.5
 
 
+def test_a_band_of_one_seed_is_its_curve(axes):
+    plots.band(axes, np.arange(7.0)[:, None], "alone", style.BLUE)
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), np.arange(7))
+    assert not axes.collections
+
+
 def test_dots_show_every_seed_and_the_mean(axes):
     groups = {"ours": [1.0, 2.0, 6.0], "theirs": [4.0, 5.0]}
     plots.dots(axes, groups, [style.BLUE, style.GREEN])

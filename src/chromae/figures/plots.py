@@ -46,13 +46,16 @@ def limit(axes: Axes, value: Finite, label: str) -> None:
 def band(
     axes: Axes, curves: Float[np.ndarray, "steps seeds"] | Float[Tensor, "steps seeds"], label: str, color: Color
 ) -> None:
-    """The mean over seeds, from step 1 on, with a band of one standard deviation either side."""
+    """The mean over seeds, from step 1 on, with a band of one standard deviation either side; of one seed the curve."""
     curves = _array(curves)
     if curves.size == 0:
         raise ValueError(f"curves has shape {curves.shape}, expected a step and a seed or more")
     steps = np.arange(1, len(curves) + 1)
-    mean, deviation = curves.mean(1), curves.std(1, ddof=1)
+    mean = curves.mean(1)
     axes.plot(steps, mean, color=color, label=label)
+    if curves.shape[1] == 1:
+        return
+    deviation = curves.std(1, ddof=1)
     axes.fill_between(steps, mean - deviation, mean + deviation, color=color, alpha=0.2, linewidth=0)
 
 
