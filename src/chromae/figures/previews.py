@@ -46,7 +46,7 @@ def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
     rows = 2 if len(images) % 2 == 0 and images[0].shape[1] > 0.7 * images[0].shape[0] else 1
     each = len(images) // rows
     together = [np.concatenate(images[start : start + each], axis=1) for start in range(0, len(images), each)]
-    return jpeg(_narrowed(np.concatenate(together), width), quality=90)
+    return jpeg(_narrowed(np.concatenate(together), width), quality=85)
 
 
 def jpeg(image: UInt8[np.ndarray, "height width 3"], quality: Count = 80) -> bytes:
