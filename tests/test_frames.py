@@ -179,8 +179,13 @@ def test_pictures_that_no_run_made_stay(tmp_path):
         (place / name).write_bytes(name.encode())
     run = frames.clear(place)
     frames.save(flat(9), run, 1)
-    frames.settle(run)
-    assert sorted(path.name for path in place.iterdir()) == ["0001.png", "7.png", "beach.jpg", "holiday.png"]
+    film = frames.film(run, tmp_path / "film.mp4")
+    kept = ["0001.png", "7.png", "beach.jpg", "fps", "holiday.png"]
+    assert sorted(path.name for path in place.iterdir()) == kept
+    before = film.read_bytes()
+    film.unlink()
+    assert frames.film_again(place, film)
+    assert film.read_bytes() == before, "what no run made is not filmed"
     assert (place / "holiday.png").read_bytes() == b"holiday.png"
 
 

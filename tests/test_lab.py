@@ -209,8 +209,7 @@ def test_charts_follow_the_colours_of_the_page(opened):
     read = "document.querySelector('.chart').toDataURL()"
     light = lab.evaluate(read)
     lab.emulate_media(color_scheme="dark")
-    lab.wait_for_timeout(200)
-    assert lab.evaluate(read) != light
+    lab.wait_for_function(f"(light) => {read} !== light", arg=light)
 
 
 def test_the_plane_changes_no_more_than_three_times_a_second(opened):

@@ -1,6 +1,8 @@
 """The figures' style, their parts and how they are published."""
 
 import io
+import struct
+import zlib
 
 import matplotlib as mpl
 
@@ -243,7 +245,13 @@ def test_a_png_that_moves_or_has_16_bits_stays_as_it_is():
     Image.fromarray(np.random.default_rng(0).integers(0, 2**16, (40, 40), dtype=np.uint16)).save(deep, "PNG")
     shots = [Image.new("RGB", (40, 40), (number, 0, 0)) for number in range(5)]
     shots[0].save(moving, "PNG", save_all=True, append_images=shots[1:])
-    for data in (deep.getvalue(), moving.getvalue()):
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))  # 2 × 1 pixels of 3 × 16 bits
+    colored = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(range(13)), 0)) + chunk(b"IEND", b"")
+    for data in (deep.getvalue(), colored, moving.getvalue()):
         assert png.smaller(data) == data
 
 

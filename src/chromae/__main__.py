@@ -133,9 +133,9 @@ def _verify(options: argparse.Namespace) -> int:
     from chromae import files, settings
     from chromae.running import verify
 
-    # Another process that verifies would empty the copy that both run in.
     if options.notebook is not None and (options.seed, options.minutes) != (None, None):
         raise ValueError("--seed and --minutes choose records, and --notebook runs all of one: leave them out")
+    # Another process that verifies would empty the copy that both run in.
     with files.alone(settings.ROOT / "build" / "verifying", "verifying by means of"):
         if options.notebook is not None:
             lines, out = verify.notebook(options.notebook)

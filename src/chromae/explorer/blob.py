@@ -25,8 +25,8 @@ class Blob:
 
     def numbers(self, values: Float[Tensor, "n d"]) -> dict[str, object]:
         """Where these numbers lie: two bytes each where there are many and half precision holds them, else four."""
-        lost = (values.half().float() - values).abs().max()  # infinite beyond what half precision holds
-        half = values.shape[1] > 4 and bool(lost <= 1e-2 * values.std(0, correction=0).max())
+        lost = (values.half().float() - values).abs().amax(0)  # infinite beyond what half precision holds
+        half = values.shape[1] > 4 and bool((lost <= 1e-2 * values.std(0, correction=0)).all())
         kind = torch.float16 if half else torch.float32
         return self.add(values.to(kind).numpy().tobytes()) | {"type": "half" if half else "float"}
 

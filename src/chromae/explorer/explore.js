@@ -11,14 +11,20 @@ import { hexColor } from "./words.js";
 export function allowed(scene) {
   const number = (value, below) => Number.isInteger(value) && value >= 0 && value < below;
   const numbers = (values, count, below) => values.length === count && values.every((it) => number(it, below));
+  const some = (values, below) => values.every((it) => number(it, below));
   const smallest = Math.min(...scene.models.map((model) => model.size));
+  const decodes = scene.models.some((model) => model.decoder);
+  const grounds = [...(decodes ? ["plane", "lattice"] : []), ...(scene.shape[1] > 1 ? ["pictures"] : []), "plain"];
   return {
     model: (value) => number(value, scene.models.length),
     epoch: (value) => number(value, scene.epochs.length),
     dims: (values) => numbers(values, 2, smallest) && values[0] !== values[1],
     three: (values) => numbers(values, 3, scene.count),
-    ground: (value) => ["plane", "lattice", "pictures", "plain"].includes(value),
-    axes: (value) => ["pca", "dims", "three", "local"].includes(value),
+    ground: (value) => grounds.includes(value),
+    axes: (value) => ["pca", "dims", "three", ...(decodes ? ["local"] : [])].includes(value),
+    hide: (values) => some(values, scene.classes.length),
+    show: (values) => some(values, 3),
+    path: (values) => values.length % 2 === 0,
   };
 }
 

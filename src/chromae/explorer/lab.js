@@ -40,7 +40,7 @@ export function mount(root, scene, blob, store, signal) {
   const run = node("button", { onclick: () => play(!now.running) }, "Run");
   const step = node("button", {
     onclick: () => (play(false), oneEpoch(), showAll()),
-    onkeydown: (event) => event.repeat && event.preventDefault(), // a key held down would make it flicker
+    onkeydown: (event) => event.repeat && event.key === "Enter" && event.preventDefault(), // a key held down would make it flicker
   }, "One epoch");
   const reset = node("button", { onclick: () => (play(false), begin()) }, "Start again");
   const now = { running: false, full: false, run: null, errors: [], changes: [], last: null, frame: 0, shownAt: 0, toldAt: 0 };

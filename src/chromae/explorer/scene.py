@@ -137,7 +137,9 @@ def check_choice(
     Raises ValueError for what is not there.
     """
     if name in WORDS:
-        fits, wanted = value in WORDS[name], f"one of {', '.join(WORDS[name])}"
+        decodes = any(it["decoder"] is not None for it in spaces)
+        words = [it for it in WORDS[name] if decodes or it not in ("plane", "lattice", "local")]
+        fits, wanted = value in words, f"one of {', '.join(words)}"
     else:
         many = {"dims": 2, "three": 3}.get(name, 0)
         of = {"model": len(spaces), "epoch": epochs, "dims": min(it["size"] for it in spaces), "three": count}[name]

@@ -77,7 +77,7 @@ function parsed(text, like) {
     return numbers.every(Number.isFinite) ? numbers : undefined;
   }
   if (typeof like === "number") return Number.isFinite(Number(text)) && text !== "" ? Number(text) : undefined;
-  return typeof like === "boolean" ? text === "true" : text;
+  return typeof like === "boolean" ? { true: true, false: false }[text] : text;
 }
 
 function shown(value) {

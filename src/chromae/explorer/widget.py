@@ -232,7 +232,8 @@ def _kinds() -> Mapping[str, type]:
             if self._images.ndim == 2:
                 colors = scene.floats(self._images).cpu().numpy()
             places, here = (codes - origin) @ axes.T, ((z - origin) @ axes.T).tolist()
-            return still.png(places, colors, here, image, (str(self.scene["title"]), what))
+            titles = (str(self.scene["title"]), self.scene["models"][self.model]["name"])
+            return still.png(places, colors, here, image, (": ".join(filter(None, titles)), what))
 
     class Lab(Page):
         """The colour lab."""

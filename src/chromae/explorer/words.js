@@ -1,7 +1,7 @@
 // What the explorer says of a code, in words for everyone who reads or hears it.
 
 export function short(number) {
-  if (Math.abs(number) < 5e-7) return "0"; // as rounding leaves it
+  if (Math.abs(number) < 1e-6) return "0"; // as rounding leaves it
   if (Math.abs(number) < 0.005) return number.toPrecision(1).replace(/-/g, "−");
   const digits = Math.abs(number) >= 100 ? 0 : Math.abs(number) >= 10 ? 1 : 2;
   return number.toFixed(digits).replace("-", "−");

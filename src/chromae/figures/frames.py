@@ -26,6 +26,7 @@ watchers: list[Callable[[np.ndarray], None]] = []  # are shown every frame that 
 FPS = 24
 HOLD = 1  # second that a film stays on its last frame
 CRF = 24  # of H.264: how coarse a film may be
+SAVED = re.compile(r"\d{4,}\.png")  # what a frame is called
 BEFORE = "-before"  # so ends the hidden name of a folder that gives way to a run's
 # To an even size, then to colours tagged as BT.709: untagged H.264 turns pure green into (0, 217, 0) in browsers.
 COLOR_CHAIN = (
@@ -127,7 +128,7 @@ def film_again(folder: str | Path, path: str | Path) -> bool:
     folder, path = Path(folder), Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, expected a film or a free name")
-    newest = max((frame.stat().st_mtime for frame in folder.glob("*.png")), default=0)
+    newest = max((frame.stat().st_mtime for frame in _frames(folder)), default=0)
     if path.exists() and newest <= path.stat().st_mtime:
         if not newest:
             print(f"no frames (*.png) in {folder}: {path} stays as it is")
@@ -146,7 +147,7 @@ def encode(folder: str | Path, path: str | Path, fps: int = FPS) -> None:
         folder, run = run[0], None
     if fps < 1:
         raise ValueError(f"fps is {fps}, expected 1 frame a second or more")
-    frames = sorted((frame for frame in folder.glob("*.png") if not frame.name.startswith(".")), key=_number)
+    frames = _frames(folder)
     if not frames:
         raise FileNotFoundError(
             f"no frames (*.png) in {folder} to make {path.name} of: run the notebook that draws them"
@@ -185,10 +186,18 @@ def _run(folder: Path) -> tuple[Path, str, int] | None:
     return found and (folder.with_name(found[1]), found[2], int(found[3]))
 
 
+def _frames(folder: Path) -> list[Path]:
+    """The frames in a folder, by their numbers: what `save` named, or, where nothing is named so, every PNG."""
+    pictures = [path for path in folder.glob("*.png") if not path.name.startswith(".")]
+    return sorted([path for path in pictures if SAVED.fullmatch(path.name)] or pictures, key=_number)
+
+
 def _others(folder: Path) -> list[Path]:
     """What in a folder of frames no run made: a picture of another name than `save` gives is its owner's."""
-    made = re.compile(r"\d{4,}\.png|fps|.*\.part")
-    return [path for path in folder.iterdir() if not made.fullmatch(path.name)]
+    return [
+        path for path in folder.iterdir()
+        if path.name != "fps" and path.suffix != ".part" and not SAVED.fullmatch(path.name)
+    ]  # fmt: skip
 
 
 def _move_others(folder: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ def smaller(data: bytes) -> bytes:
             image.load()
     except Exception as error:  # Pillow has many for broken files
         raise ValueError(f"data is no PNG ({error})") from error
-    if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") or getattr(image, "n_frames", 1) > 1:
+    if data[24] == 16 or image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA") or getattr(image, "n_frames", 1) > 1:
         return data
     plain = image.convert("RGBA")
     if plain.getextrema()[3] == (255, 255):
