@@ -184,6 +184,7 @@ def test_a_key_that_is_held_is_one_epoch(opened):
 
 def test_only_what_is_drawn_on_keeps_a_finger_from_scrolling(opened):
     lab = opened()
+    lab.wait_for_selector(".chart")
     found = lab.evaluate("[...document.querySelectorAll('canvas')].map((it) => getComputedStyle(it).touchAction)")
     assert sorted(found) == ["auto", "auto", "auto", "pan-y"]
 
@@ -191,6 +192,7 @@ def test_only_what_is_drawn_on_keeps_a_finger_from_scrolling(opened):
 def test_run_pause_run_is_one_run(opened):
     """Within one frame, too: two runs at once would train twice as fast, and never stop."""
     lab = opened()
+    lab.get_by_role("button", name="Run").wait_for()
     count = """() => new Promise((resolve) => {
       const [ask, all] = [window.requestAnimationFrame, []];
       window.requestAnimationFrame = (it) => { all.push(performance.now()); return ask(it); };
@@ -206,6 +208,7 @@ def test_run_pause_run_is_one_run(opened):
 
 def test_charts_follow_the_colours_of_the_page(opened):
     lab = opened()
+    lab.wait_for_selector(".chart")
     read = "document.querySelector('.chart').toDataURL()"
     light = lab.evaluate(read)
     lab.emulate_media(color_scheme="dark")

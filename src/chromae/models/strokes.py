@@ -105,9 +105,9 @@ def chains(
 ) -> tuple[Float[Tensor, "points 2"], Float[Tensor, " points"], Int[Tensor, " points"]]:
     """Points along Bézier curves, evenly and at most `spacing` apart; of each its length and whose it is.
 
-    How many a curve has follows from its length, measured over `PIECES` straight pieces; after all of them come the
-    beginnings of all curves, and their ends, each for `tip` of line. Gradients run through the points' places, not
-    through their number or lengths.
+    Both as measured over `PIECES` straight pieces, so that in a sharp bend two points may lie up to 2.5 times as far
+    apart. How many a curve has follows from its length; after all of them come the beginnings of all curves, and their
+    ends, each for `tip` of line. Gradients run through the points' places, not through their number or lengths.
     """
     with torch.no_grad():
         t = torch.linspace(0, 1, PIECES + 1).to(controls)
