@@ -751,7 +751,7 @@ class Misfit(Shrinking):
         ({"labels": torch.rand(40)}, "labels are torch.float32"),
         ({"classes": ["circle"]}, "classes are 1 names, but labels run to 2"),
         ({"colors": torch.rand(2, 3)}, "colors are 2, expected one for each of 3 classes$"),
-        ({"colors": 255 * torch.rand(3, 3)}, "colors"),
+        ({"colors": 255 * torch.rand(3, 3)}, r"colors has values from .* expected RGB in \[0, 1\]"),
         ({"classes": ["circle", "square"], "labels": None}, "classes are 2 names, but labels is None"),
         ({"model": nn.Linear(2, 2)}, "model is a Linear without encode"),
         ({"model": Misfit()}, r"model decodes to \(3, 5, 5\), but data are of shape \(3, 12, 12\)"),

@@ -10,18 +10,16 @@ import { hexColor } from "./words.js";
 // What an address may say: only what the page could have been set to.
 export function allowed(scene) {
   const number = (value, below) => Number.isInteger(value) && value >= 0 && value < below;
-  const numbers = (values, count, below) => values.length === count && values.every((it) => number(it, below));
   const some = (values, below) => values.every((it) => number(it, below));
+  const numbers = (values, count, below) => values.length === count && some(values, below);
   const smallest = Math.min(...scene.models.map((model) => model.size));
-  const decodes = scene.models.some((model) => model.decoder);
-  const grounds = [...(decodes ? ["plane", "lattice"] : []), ...(scene.shape[1] > 1 ? ["pictures"] : []), "plain"];
   return {
     model: (value) => number(value, scene.models.length),
     epoch: (value) => number(value, scene.epochs.length),
     dims: (values) => numbers(values, 2, smallest) && values[0] !== values[1],
     three: (values) => numbers(values, 3, scene.count),
-    ground: (value) => grounds.includes(value),
-    axes: (value) => ["pca", "dims", "three", ...(decodes ? ["local"] : [])].includes(value),
+    ground: (value) => scene.offers.ground.includes(value),
+    axes: (value) => scene.offers.axes.includes(value),
     hide: (values) => some(values, scene.classes.length),
     show: (values) => some(values, 3),
     path: (values) => values.length % 2 === 0,

@@ -6,20 +6,11 @@ import { trainer } from "./train.js";
 
 const POINTS = 29; // of the sheet in the cube, a side
 const SHOWN = 3; // changes of the whole plane a second, unless the reader asks for more
-const OPTIONS = {
-  slip: ["zero the gradients", [["step", "every step"], ["epoch", "once an epoch (the slip)"]]],
-  loss: ["loss", [["mse", "MSE"], ["triplet", "MSE + triplet, margin 1"]]],
-  lr: ["learning rate", [["0.0001", "0.0001"], ["0.001", "0.001"], ["0.003", "0.003"], ["0.01", "0.01"]]],
-  batch: ["batch", [["16", "16"], ["64", "64"], ["256", "256"], ["1000", "1,000"]]],
-  hidden: ["hidden layers", [["", "none: 17 numbers"], ["16", "16"], ["16-16", "16, 16"], ["64-64", "64, 64"]]],
-  seed: ["seed", [["0", "0"], ["1", "1"], ["2", "2"], ["3", "3"], ["4", "4"]]],
-  pace: ["pace", [["watch", "every epoch, three a second"], ["fast", "as fast as it trains, seen three times a second"]]],
-};
 
 // What an address may say: what the switches have.
-export function allowed() {
+export function allowed(scene) {
   return Object.fromEntries(
-    Object.entries(OPTIONS).map(([name, [, options]]) => [name, (value) => options.some(([it]) => it === value)]),
+    Object.entries(scene.options).map(([name, [, options]]) => [name, (value) => options.some(([it]) => it === value)]),
   );
 }
 
@@ -126,7 +117,7 @@ export function mount(root, scene, blob, store, signal) {
   }
 
   const warned = node("input", { type: "checkbox", onchange: () => (now.full = warned.checked) });
-  const fields = Object.entries(OPTIONS).map(([name, [words, options]]) => choice(words, options, store, name));
+  const fields = Object.entries(scene.options).map(([name, [words, options]]) => choice(words, options, store, name));
   for (const name of ["batch", "hidden", "seed"]) store.on(name, () => (play(false), begin()));
   root.classList.add("lab");
   root.append(

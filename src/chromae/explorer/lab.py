@@ -4,14 +4,19 @@ from pathlib import Path
 
 from chromae.explorer import page
 
+OPTIONS = {  # each switch in words, and what it can be set to, in words
+    "slip": ["zero the gradients", [["step", "every step"], ["epoch", "once an epoch (the slip)"]]],
+    "loss": ["loss", [["mse", "MSE"], ["triplet", "MSE + triplet, margin 1"]]],
+    "lr": ["learning rate", [["0.0001", "0.0001"], ["0.001", "0.001"], ["0.003", "0.003"], ["0.01", "0.01"]]],
+    "batch": ["batch", [["16", "16"], ["64", "64"], ["256", "256"], ["1000", "1,000"]]],
+    "hidden": ["hidden layers", [["", "none: 17 numbers"], ["16", "16"], ["16-16", "16, 16"], ["64-64", "64, 64"]]],
+    "seed": ["seed", [["0", "0"], ["1", "1"], ["2", "2"], ["3", "3"], ["4", "4"]]],
+    "pace": ["pace", [["watch", "every epoch, three a second"],
+                      ["fast", "as fast as it trains, seen three times a second"]]],
+}  # fmt: skip
 STATE = {
     "slip": "step", "loss": "mse", "lr": "0.001", "batch": "64", "hidden": "", "seed": "0", "pace": "watch",
     "turn": 0.1,
-}  # fmt: skip
-CHOICES = {  # of all switches, as lab.js names them
-    "slip": ["step", "epoch"], "loss": ["mse", "triplet"], "lr": ["0.0001", "0.001", "0.003", "0.01"],
-    "batch": ["16", "64", "256", "1000"], "hidden": ["", "16", "16-16", "64-64"], "seed": ["0", "1", "2", "3", "4"],
-    "pace": ["watch", "fast"],
 }  # fmt: skip
 SCENE = {
     "title": "The colour lab",
@@ -25,6 +30,7 @@ SCENE = {
     ],
     "note": "Blue: gradients zeroed every step, orange: once an epoch. The address of this page holds the settings, "
     "and the same settings give the same run. Notebook 01 tells the story, with 32 seeds for every claim.",
+    "options": OPTIONS,
     "state": STATE,
 }
 

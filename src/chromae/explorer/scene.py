@@ -17,7 +17,7 @@ from chromae.explorer.blob import Blob
 
 AXES = 20  # principal directions with a slider each
 IMAGES = 2000  # that are shown at most
-WORDS = {"ground": ["plane", "lattice", "pictures", "plain"], "axes": ["pca", "dims", "three", "local"]}
+CHOICES = ("model", "epoch", "dims", "three", "ground", "axes")  # of the state, what says which of several
 
 
 class Named(NamedTuple):
@@ -100,7 +100,12 @@ def make(
         "colors": pictures.class_colors(len(names)) if colors is None else (255 * colors).round().int().tolist(),
         "epochs": numbers, "models": spaces,
     }  # fmt: skip
-    scene["state"] = _state(spaces, last, len(which), data.ndim > 2, state or {})
+    decodes, real = any(it["decoder"] is not None for it in spaces), scene["shape"][1] > 1
+    scene["offers"] = {  # what the page's selects hold
+        "ground": [*(["plane", "lattice"] if decodes else []), *(["pictures"] if real else []), "plain"],
+        "axes": ["pca", "dims", "three", *(["local"] if decodes else [])],
+    }
+    scene["state"] = _state(scene, state or {})
     return scene, blob.bytes()
 
 
@@ -111,38 +116,35 @@ def chosen(count: Count, images: Count = IMAGES, seed: Seed = 0) -> Int[Tensor, 
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:images].sort().values
 
 
-def _state(spaces: list[dict], epochs: int, count: int, images: bool, given: Mapping[str, object]) -> dict[str, object]:
+def _state(scene: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
     """What the reader may change, as it is at the beginning."""
-    first = spaces[0]
-    ground = "plane" if first["decoder"] is not None else "pictures" if images else "plain"
+    first, grounds, count = scene["models"][0], scene["offers"]["ground"], scene["count"]
     usual = {
-        "z": first["start"], "model": 0, "epoch": epochs - 1, "ground": ground,
+        "z": first["start"], "model": 0, "epoch": len(scene["epochs"]) - 1,
+        "ground": "plane" if first["decoder"] is not None else "pictures" if "pictures" in grounds else "plain",
         "dots": True, "holes": True, "axes": "pca" if first["size"] > 2 else "dims", "dims": [0, 1],
         "three": [index * (count - 1) // 2 for index in range(3)], "at": [], "hide": [], "path": [], "show": [0, 1, 2],
     }  # fmt: skip
     if unknown := sorted(set(given) - set(usual)):
         raise ValueError(f"state has {unknown[0]!r}, expected some of {', '.join(usual)}")
     state = usual | {name: it.tolist() if isinstance(it, Tensor) else it for name, it in given.items()}
-    for name in ("model", "epoch", "dims", "three", *WORDS):
-        check_choice(name, state[name], spaces, epochs, count)
-    state["z"] = code(state["z"], spaces[state["model"]]["size"]) if "z" in given else usual["z"]
+    for name in CHOICES:
+        check_choice(name, state[name], scene)
+    state["z"] = code(state["z"], scene["models"][state["model"]]["size"]) if "z" in given else usual["z"]
     return state
 
 
-def check_choice(
-    name: str, value: object, spaces: Sequence[Mapping[str, object]], epochs: Count, count: Count
-) -> object:
-    """A setting that says which model, epoch, latents, images, ground or axes; it comes back.
-
-    Raises ValueError for what is not there.
-    """
-    if name in WORDS:
-        decodes = any(it["decoder"] is not None for it in spaces)
-        words = [it for it in WORDS[name] if decodes or it not in ("plane", "lattice", "local")]
+def check_choice(name: str, value: object, scene: Mapping[str, object]) -> object:
+    """One of CHOICES; it comes back. Raises ValueError for what the scene does not have."""
+    if name in scene["offers"]:
+        words = scene["offers"][name]
         fits, wanted = value in words, f"one of {', '.join(words)}"
     else:
         many = {"dims": 2, "three": 3}.get(name, 0)
-        of = {"model": len(spaces), "epoch": epochs, "dims": min(it["size"] for it in spaces), "three": count}[name]
+        of = {
+            "model": len(scene["models"]), "epoch": len(scene["epochs"]), "three": scene["count"],
+            "dims": min(it["size"] for it in scene["models"]),
+        }[name]  # fmt: skip
         numbers = list(value) if many else [value]
         fits = len(numbers) == max(1, many) and all(isinstance(it, int) and 0 <= it < of for it in numbers)
         fits = fits and not (name == "dims" and numbers[0] == numbers[1])

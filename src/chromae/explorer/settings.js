@@ -4,12 +4,16 @@ import { along, basisVector, besidePlane, innerProduct, minus } from "./planes.j
 import { short } from "./words.js";
 
 const PANE_WORDS = ["decoded", "nearest real", "nearest, decoded"];
+const GROUND_WORDS = {
+  plane: "decoded plane", lattice: "lattice of decodes", pictures: "real images at their codes", plain: "plain scatter",
+};
+const AXES_WORDS = {
+  pca: "principal directions", dims: "two latents", three: "three real images", local: "where the picture changes most",
+};
 
 export function backgroundSettings(scene, store) {
   const decodes = scene.models.some((model) => model.decoder);
-  const grounds = [["plane", "decoded plane"], ["lattice", "lattice of decodes"]];
-  const real = scene.shape[1] > 1 ? [["pictures", "real images at their codes"]] : [];
-  const options = [...(decodes ? grounds : []), ...real, ["plain", "plain scatter"]];
+  const options = scene.offers.ground.map((name) => [name, GROUND_WORDS[name]]);
   const dots = checkbox("dots", store, "dots");
   const show = () => (dots.firstChild.disabled = store.get("ground") === "pictures");
   store.on("ground", show);
@@ -89,9 +93,7 @@ export function epochSlider(scene, store) {
 // For codes of more than two numbers: which plane, and what it needs. `leading()` is the view under the finger.
 export function planeSettings(scene, store, leading, chosen) {
   if (scene.models.every((model) => model.size === 2)) return null;
-  const decodes = scene.models.some((model) => model.decoder);
-  const options = [["pca", "principal directions"], ["dims", "two latents"], ["three", "three real images"]];
-  if (decodes) options.push(["local", "where the picture changes most"]);
+  const options = scene.offers.axes.map((name) => [name, AXES_WORDS[name]]);
   const sizes = scene.models.map((model) => model.size);
   const dims = ["across", "up"].map((words, k) => {
     const option = (_, i) => node("option", { value: i }, `latent ${i + 1}`);

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from chromae.arguments.kinds import Count
 from chromae.explorer import page, scene, still
-from chromae.explorer.lab import CHOICES, SCENE, STATE
+from chromae.explorer.lab import OPTIONS, SCENE, STATE
 from chromae.figures import frames
 from chromae.models.color_autoencoder import ColorAutoencoder, color_map
 
@@ -44,7 +44,7 @@ def explore(
     `z`, the code under the finger, can be read, set and observed, as can `epoch`, `path` and all else that the reader
     changes; so can `image`, what the model makes of z, from 0 to 255 with its channels last (set it to a picture, and z
     is that picture's code; None for a model without a decoder), and `picked`, the number of the nearest of the images
-    shown (set it to go there; -1 if all are hidden). `film` saves the path as an MP4. Where no widget can run, a
+    shown, which in `data` is `scene.chosen(len(data))[picked]` (set it to go there; -1 if all are hidden). `film` saves the path as an MP4. Where no widget can run, a
     picture of it stands. Raises ImportError, saying what to install, without anywidget.
     """
     made, blob = scene.make(model, data, labels, **options)
@@ -63,10 +63,13 @@ def color_lab(**settings: str | float) -> object:
     if unknown := sorted(set(settings) - set(STATE)):
         raise ValueError(f"settings hold {unknown[0]!r}, expected some of {', '.join(STATE)}")
     for name, value in settings.items():
-        if name in CHOICES and value not in CHOICES[name]:
-            raise ValueError(f"{name} is {value!r}, expected one of {', '.join(map(repr, CHOICES[name]))}")
-        if name not in CHOICES and not isinstance(value, int | float):
-            raise ValueError(f"{name} is {value!r}, expected a number")
+        if name not in OPTIONS:
+            fits, wanted = isinstance(value, int | float), "a number"
+        else:
+            values = [it for it, _ in OPTIONS[name][1]]
+            fits, wanted = value in values, f"one of {', '.join(map(repr, values))}"
+        if not fits:
+            raise ValueError(f"{name} is {value!r}, expected {wanted}")
     return _kinds()["lab"](SCENE | {"state": STATE | settings}, b"")
 
 
@@ -123,9 +126,10 @@ def _kinds() -> Mapping[str, type]:
             self.observe(lambda change: self._go(change["new"]), names=["picked"])
 
         def film(self, path: str | Path, count: Count = 96, fps: Count = 24) -> Path:
-            """Save the path as an MP4 that moves evenly in what one sees, `count` frames long; returns the film's path.
+            """Save the path as an MP4 that moves evenly in what one sees; returns the film's path.
 
-            The frames stay beside it, for "walk.mp4" in a folder "walk.mp4.frames".
+            It is `count` frames long, and stays on the last for a second. The frames lie beside it, for "walk.mp4" in a
+            folder "walk.mp4.frames".
             Raises ValueError without a path of two points or more, and for a model without a decoder.
             """
             corners = torch.tensor(self.path, dtype=torch.float32).view(-1, 2)
@@ -207,10 +211,9 @@ def _kinds() -> Mapping[str, type]:
         def _fits(self, proposal: Mapping) -> list[float]:
             return scene.code(proposal["value"], self.scene["models"][self.model]["size"])
 
-        @traitlets.validate("model", "epoch", "dims", "three", "ground", "axes")
+        @traitlets.validate(*scene.CHOICES)
         def _there(self, proposal: Mapping) -> int | Sequence[int] | str:
-            name, made = proposal["trait"].name, self.scene
-            return scene.check_choice(name, proposal["value"], made["models"], len(made["epochs"]), made["count"])
+            return scene.check_choice(proposal["trait"].name, proposal["value"], self.scene)
 
         @traitlets.validate("picked")
         def _shown(self, proposal: Mapping) -> int:

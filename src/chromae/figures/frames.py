@@ -109,7 +109,8 @@ def film(folder: str | Path, path: str | Path, fps: int = FPS) -> Path:
     The ffmpeg that IMAGEIO_FFMPEG_EXE names is tried first, then the one that imageio-ffmpeg carries, then the
     system's. If none can make the film, a sentence says so and how to make it later, and the run goes on: its frames
     and an earlier film stay. Returns the film's path.
-    Raises FileNotFoundError without frames, ValueError for those of several sizes, that cannot be read or that change.
+    Raises FileNotFoundError without frames, ValueError for those of several sizes, that cannot be read or that change,
+    and for an `fps` below 1.
     """
     try:
         encode(folder, path, fps)
@@ -120,9 +121,9 @@ def film(folder: str | Path, path: str | Path, fps: int = FPS) -> Path:
 
 
 def film_again(folder: str | Path, path: str | Path) -> bool:
-    """Film a folder as it was filmed before; False, and nothing is done, for a film newer than its frames, if any.
+    """Film a folder as it was filmed before; False for a film no older than its frames, which stays as it is.
 
-    That film is then as new as now; where there are no frames, a line says so. Raises IsADirectoryError if the film is
+    It is then as new as now; where there are no frames, a line says so. Raises IsADirectoryError if the film is
     a folder, and as `encode`.
     """
     folder, path = Path(folder), Path(path)

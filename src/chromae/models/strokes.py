@@ -1,7 +1,8 @@
 """Pictures of pen strokes: Bézier curves that learn where to run, and which pen draws them, or none.
 
 diffvg's problem (Li et al., "Differentiable Vector Graphics Rasterization for Editing and Learning", 2020) with a few
-pens of one width in place of free colours. A stroke is a chain of points closer than a pen is wide. What a pen leaves
+pens of one width in place of free colours. A stroke is a chain of points, but for sharp bends closer than most
+pens are wide. What a pen leaves
 around a point is a small Gaussian, so that a picture is one sum; where the sum is that of a line at half the pen's
 width, the ink ends.
 """
@@ -32,7 +33,7 @@ class Strokes(nn.Module):
     another from the lightest to the darkest; `width` is that of all pens, in pixels. The odds of pens are a softmax at
     a temperature that falls with `progress`, which whoever trains sets from 0 to 1. Without a `generator` torch's own
     random numbers are taken.
-    Raises ValueError for colours outside [0, 1], for no pens, and for pens of less than a pixel or of six σ and more.
+    Raises ValueError for colours outside [0, 1], for no pens, and for pens of less than a pixel or more than six σ.
     """
 
     def __init__(
@@ -105,9 +106,10 @@ def chains(
 ) -> tuple[Float[Tensor, "points 2"], Float[Tensor, " points"], Int[Tensor, " points"]]:
     """Points along Bézier curves, evenly and at most `spacing` apart; of each its length and whose it is.
 
-    Both as measured over `PIECES` straight pieces, so that in a sharp bend two points may lie up to 2.5 times as far
-    apart. How many a curve has follows from its length; after all of them come the beginnings of all curves, and their
-    ends, each for `tip` of line. Gradients run through the points' places, not through their number or lengths.
+    Both as measured over `PIECES` straight pieces: in a sharp bend two points may lie farther apart, in most cubics no
+    more than 2.5 times, of higher degrees more. How many a curve has follows from its length; after all of them come
+    the beginnings of all curves, and their ends, each for `tip` of line. Gradients run through the points' places, not
+    through their number or lengths.
     """
     with torch.no_grad():
         t = torch.linspace(0, 1, PIECES + 1).to(controls)
