@@ -44,8 +44,9 @@ def explore(
     `z`, the code under the finger, can be read, set and observed, as can `epoch`, `path` and all else that the reader
     changes; so can `image`, what the model makes of z, from 0 to 255 with its channels last (set it to a picture, and z
     is that picture's code; None for a model without a decoder), and `picked`, the number of the nearest of the images
-    shown, which in `data` is `scene.chosen(len(data))[picked]` (set it to go there; -1 if all are hidden). `film` saves the path as an MP4. Where no widget can run, a
-    picture of it stands. Raises ImportError, saying what to install, without anywidget.
+    shown, which in `data` is `scene.chosen(len(data))[picked]` (set it to go there; -1 if all are hidden). `film` saves
+    the path as an MP4. Where no widget can run, a picture of it stands. Raises ImportError, saying what to install,
+    without anywidget.
     """
     made, blob = scene.make(model, data, labels, **options)
     chosen = scene.chosen(len(data), options.get("images", scene.IMAGES), options.get("seed", 0))
