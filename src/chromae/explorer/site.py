@@ -36,7 +36,7 @@ FILMS = {
                        "then ours; one of its kind, trained longer, reaches an MSE of "
                        "{05_photos_autoencoder metrics.best_64_test_mse:.4f}."),
     "photos_colored": ("Colour arrives", "What colour was this grey photo?", "A guess gets better, to a chroma MSE of "
-                       "{06_colorization metrics.best_chroma_mse:.5f}, and stays beige where it cannot know."),
+                       "{06_colorization metrics.without_eyes_chroma_mse:.5f}, and stays beige where it cannot know."),
     "shapes_walk": ("From shape to shape", "What lies between two codes?", "Shapes, for most of the way; codes err "
                     "by {07_shapes_autoencoder metrics.val_mse:.5f}."),
     "shapes_by_color": ("Sorting by colour", "What do crops keep?", "Colour: "
