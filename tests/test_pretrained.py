@@ -73,7 +73,7 @@ def of_colorizers(stem: str) -> tuple[nn.Module, torch.Tensor]:
     assert torch.equal(bins, 0.5 + 0.05 * ((bins - 0.5) / 0.05).round())
     counted = SimpleNamespace(**vars(colorizer) | {"chroma_bins": lambda images, step: (bins, rarity)})
     known = {"excitation": excitation, "colorizer": counted, "TRAIN": SimpleNamespace(images=torch.zeros(1))}
-    made = run("06_colorization", "CLASSIFIER", "EYES", "BINS", "PUBLISHED", "NETWORKS", **known)
+    made = run("06_colorization", "CLASSIFIER", "EYES", "BINS", "custom_y", "PUBLISHED", "NETWORKS", **known)
     return made.NETWORKS[stem.split("_")[1]](), torch.rand(2, 1, 32, 32)
 
 
