@@ -81,7 +81,7 @@ gpu-check: $(READY)  ## ten minutes on a GPU: does it compute what the CPU does,
 	$(RUN) bench/gpu_check.py
 
 clean:  ## remove copies, results and figures in build/, frames, the gallery and caches; films, data and your own records stay
-	rm -rf build/*.ipynb build/failed build/faults build/images build/pythae build/results build/verify build/verifying images/frames site .pytest_cache .ruff_cache .hypothesis
+	rm -rf build/*.ipynb build/failed build/faults build/images build/pythae build/results build/verify build/verifying images/frames site .site-* .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 $(READY): requirements.txt pyproject.toml

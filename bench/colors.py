@@ -18,7 +18,6 @@ LIMIT = 1 / 36
 
 def color_epoch() -> dict:
     """One epoch of 10,000 colours in batches of 64, an evaluation and a frame: ours against the published loop."""
-    folder = Path(tempfile.mkdtemp())
     published, model = PublishedLoop(), ColorAutoencoder()
     test = datasets.colors(10_000, torch.Generator().manual_seed(1))
     axes = pages.Axes("test MSE", 120, 0.02, 0.08, LIMIT, "linear limit 1/36")
@@ -35,7 +34,9 @@ def color_epoch() -> dict:
             epochs=5, batch_size=64, epoch_size=10_000, callback=evaluate_and_draw,
         )  # fmt: skip
 
-    return compare(ours, lambda: published.epoch(folder / "published.png"), rounds=21, ours_count=5)
+    with tempfile.TemporaryDirectory() as temp:
+        folder = Path(temp)
+        return compare(ours, lambda: published.epoch(folder / "published.png"), rounds=21, ours_count=5)
 
 
 def fit_overhead_cost() -> dict:

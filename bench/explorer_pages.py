@@ -11,8 +11,9 @@ from pathlib import Path
 os.environ["TQDM_DISABLE"] = "1"
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
+import pytest
 import torch
-from browser import chromium
+from browser import chromium, executable
 
 from chromae import settings
 from chromae.explorer import exhibits, export, page
@@ -95,6 +96,10 @@ def sizes() -> dict[str, int]:
 
 
 if __name__ == "__main__":
+    try:
+        executable()
+    except (pytest.skip.Exception, pytest.fail.Exception) as reason:
+        sys.exit(f"{reason}")
     started = time.perf_counter()
     with chromium() as browser:
         opened = browser.new_page()

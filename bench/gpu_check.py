@@ -196,7 +196,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", help="instead of the GPU that PyTorch finds, such as cuda:1")
     chosen = parser.parse_args().device
-    device = torch.device(chosen) if chosen else torch.accelerator.current_accelerator(check_available=True)
+    try:
+        device = torch.device(chosen) if chosen else torch.accelerator.current_accelerator(check_available=True)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        sys.exit(f"--device is {chosen}, which PyTorch cannot use ({f'{error}'.splitlines()[0]})")
     if device is None:
         sys.exit("PyTorch sees no GPU on this machine: gpu-check needs one")
     started = time.perf_counter()

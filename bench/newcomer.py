@@ -34,9 +34,17 @@ def make(clone: Path, *arguments: str) -> tuple[float, float | None]:
     return time.perf_counter() - start, first
 
 
-def cloned(clone: Path, commit: str = "HEAD") -> Path:
-    """The repository as it was at a commit, installed and with its data."""
-    at = subprocess.check_output(["git", "rev-parse", commit], cwd=settings.ROOT, text=True).strip()
+def hash_of(commit: str) -> str:
+    """A commit's full name. Ends the process if there is none."""
+    asked = ["git", "rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}"]
+    found = subprocess.run(asked, cwd=settings.ROOT, text=True, stdout=subprocess.PIPE).stdout.strip()
+    return found or sys.exit(f"COMMIT is {commit}, which this clone does not have")
+
+
+def cloned(clone: Path, at: str) -> Path:
+    """The repository as it was at a commit, installed and with its data. Ends the process if notebooks ran there."""
+    if any((clone / "build").glob("*.ipynb")):
+        sys.exit(f"{clone} has run its notebooks, so that `make` would find nothing to do: name another FOLDER")
     if not clone.exists():
         subprocess.run(["git", "clone", "--quiet", str(settings.ROOT), str(clone)], check=True)
     subprocess.run(["git", "fetch", "--quiet", "origin"], cwd=clone, check=True)
@@ -53,8 +61,8 @@ def in_a_row(clone: Path) -> tuple[float, dict[str, int]]:
     running = subprocess.Popen(["make"], cwd=clone, env=CLEAN, **streams)
     for line in running.stdout:
         print(line, end="", flush=True)
-        for name in re.findall(r"notebooks/(\w+)\.ipynb", line):
-            begins.setdefault(name, time.perf_counter())
+        for name in re.findall(r"notebooks/(\w+)\.ipynb|\] (\w+): running", line):  # as echoed, or as told
+            begins.setdefault("".join(name), time.perf_counter())
     if running.wait():
         raise subprocess.CalledProcessError(running.returncode, running.args)
     ends = [*list(begins.values())[1:], time.perf_counter()]
@@ -63,10 +71,12 @@ def in_a_row(clone: Path) -> tuple[float, dict[str, int]]:
 
 
 def main(folder: str, jobs: str = "1", commit: str = "") -> None:
+    if not jobs.isdecimal():
+        sys.exit(f"JOBS is {jobs}, expected a number: 0 for the tests alone")
     if commit and not int(jobs):
         sys.exit("0 JOBS compare nothing: leave COMMIT out")
-    place = Path(folder).resolve()
-    clone, took, notebooks = cloned(place / "my projects" / "chromae"), {}, {}
+    place, at, before_at = Path(folder).resolve(), hash_of("HEAD"), hash_of(commit) if commit else ""
+    clone, took, notebooks = cloned(place / "my projects" / "chromae", at), {}, {}
     if int(jobs):
         seconds, first = make(clone, f"-j{jobs}")
         took = {"make_seconds": round(seconds), "make_jobs": int(jobs)}
@@ -76,7 +86,7 @@ def main(folder: str, jobs: str = "1", commit: str = "") -> None:
     note({"test_seconds": round(make(clone, "test")[0])}, notebooks)
     if commit:
         after = took | {"notebooks": notebooks}
-        seconds, those = in_a_row(cloned(place / commit, commit))
+        seconds, those = in_a_row(cloned(place / commit, before_at))
         before = {"commit": commit, "make_seconds": round(seconds), "notebooks": those}
         note({"before": before, "after": after}, notebooks)  # whatever is published later, these stay together
 

@@ -3,7 +3,7 @@
 Writes results/bench.json, or renews these pairs in it if the others come from the same device and versions. A ratio
 above 1 says how many times faster ours is, or, in a name that ends in `_cost`, how many times the other side's time
 ours takes. `peak_mb_ours` and `peak_mb_theirs` are what each side takes in a process of its own, beyond what that
-holds once it is ready: Python, PyTorch and the data.
+holds once it is ready: Python, PyTorch and the data. A pair that fails costs none of the others.
 """
 
 import json
@@ -54,12 +54,12 @@ ALONE = "--peak="  # with a side: how much memory it takes in this pair
 
 
 def peaks(name: str) -> dict[str, float]:
-    """MB that each side of a pair takes, in a process of its own."""
+    """MB that each side of a pair takes, in a process of its own. Raises RuntimeError if one ends badly."""
     found = {}
     for side in SIDES:
         done = subprocess.run([sys.executable, __file__, ALONE + side, name], stdout=subprocess.PIPE, text=True)
         if done.returncode:
-            sys.exit(f"the memory of {side} in {name} was not measured")
+            raise RuntimeError(f"the memory of {side} was not measured")
         found[f"peak_mb_{side}"] = float(done.stdout.split()[-1])
     return found
 
@@ -83,12 +83,16 @@ def main(arguments: list[str]) -> None:
     if unknown := set(chosen) - set(PAIRS):
         sys.exit(f"unknown pair {', '.join(sorted(unknown))}, expected some of: {', '.join(PAIRS)}")
     path = settings.ROOT / "results" / "bench.json"
-    measured = {}
+    measured, failed = {}, []
     for name in chosen:
         try:
             measured[name] = PAIRS[name]() | peaks(name)
         except side_by_side.Skipped as reason:
             print(f"{name:24} skipped: {reason}")
+            continue
+        except Exception as error:  # the pairs before and after it took their time, too
+            print(f"{name:24} failed: {type(error).__name__}: {error}")
+            failed.append(name)
             continue
         print(
             "{name:24} {ratio:8.3f} ×  (95 %: {bound:.3f}; from {low:.3f} to {high:.3f} over {n} rounds; at most "
@@ -101,6 +105,10 @@ def main(arguments: list[str]) -> None:
         pairs = (earlier["pairs"] if same else {}) | measured
         record = made | {"pairs": {name: pairs[name] for name in PAIRS if name in pairs}}
         print(f"wrote {results.write_json(path, record).relative_to(settings.ROOT)}")
+    else:
+        print(f"{path.relative_to(settings.ROOT)} is of another machine or other versions, and stays: measure all")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import math
 import mmap
 import os
+import re
 import subprocess
 import sys
 import time
@@ -30,7 +31,7 @@ def bench():
         patch.syspath_prepend(BENCH)
         names = (
             "run", "side_by_side", "colors", "animation", "ceilings", "ensembles", "loaders", "pythae_environment",
-            "gpu_check", "growth",
+            "gpu_check", "growth", "newcomer",
         )  # fmt: skip
         yield SimpleNamespace(**{name: importlib.import_module(name) for name in names})
 
@@ -111,6 +112,50 @@ def test_the_memory_of_a_side_is_what_it_takes_beyond_the_process(bench, monkeyp
     with pytest.raises(ZeroDivisionError):
         bench.run.peak("theirs", "pair")
     assert bench.side_by_side.alone is None
+
+
+def test_a_pair_that_fails_costs_no_other(bench, monkeypatch, tmp_path, capsys):
+    """And where none can be written, a line says why."""
+    found = {"ratio": 2.0, "low": 1.0, "high": 3.0, "bound": 1.5, "n": 3, "seconds_ours": 1.0, "seconds_theirs": 2.0}
+    monkeypatch.setattr(bench.run, "PAIRS", {"good": lambda: found, "bad": lambda: bench.side_by_side.agree(
+        {"ours": 1.0, "theirs": 2.0}, within=0.1), "later": lambda: found})  # fmt: skip
+    monkeypatch.setattr(bench.run, "peaks", lambda name: {"peak_mb_ours": 1.0, "peak_mb_theirs": 2.0})
+    monkeypatch.setattr(bench.run.settings, "ROOT", tmp_path)
+    with pytest.raises(SystemExit, match=r"^failed: bad$"):
+        bench.run.main([])
+    path = tmp_path / "results" / "bench.json"
+    assert list(json.loads(path.read_text())["pairs"]) == ["good", "later"]
+    assert re.search(r"^bad +failed: AssertionError: the two loops do not learn", capsys.readouterr().out, re.MULTILINE)
+    path.write_text('{"device": "another", "pairs": {}}')
+    bench.run.main(["good"])
+    assert "results/bench.json is of another machine or other versions, and stays" in capsys.readouterr().out
+    assert json.loads(path.read_text())["pairs"] == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["four"], "JOBS is four, expected a number: 0 for the tests alone"),
+        (["2", "nonsense"], "COMMIT is nonsense, which this clone does not have"),
+        (["2"], "has run its notebooks, so that `make` would find nothing to do: name another FOLDER"),
+    ],
+)
+def test_a_newcomers_mistakes_cost_no_hour(bench, tmp_path, arguments, sentence):
+    made = tmp_path / "my projects" / "chromae" / "build"
+    made.mkdir(parents=True)
+    (made / "01_a.ipynb").touch()
+    with pytest.raises(SystemExit, match=re.escape(sentence)):
+        bench.newcomer.main(str(tmp_path), *arguments)
+
+
+def test_notebooks_in_a_row_are_told_from_what_make_prints(bench, tmp_path):
+    """Of a Makefile that echoes its commands, as of one that is silent."""
+    for told in ("run notebooks/{}.ipynb", "[1 of 2] {}: running, about a minute"):
+        lines = "".join(f"\t@echo '{told.format(name)}'\n" for name in ("01_a", "01_a", "02_b"))
+        (tmp_path / "Makefile").write_text(f"all:\n{lines}")
+        seconds, took = bench.newcomer.in_a_row(tmp_path)
+        assert list(took) == ["01_a", "02_b"]
+        assert sum(took.values()) <= seconds + 1
 
 
 def test_every_pair_says_what_it_compares(bench):

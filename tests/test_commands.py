@@ -40,6 +40,7 @@ def test_every_command_says_how_it_is_used(command, capsys):
         (["shapes", "a"], "the following arguments are required: COUNT"),
         (["shapes", "a", "many"], "argument COUNT: 'many' is no count, expected 1 or more"),
         (["shapes", "a", "0"], "argument COUNT: '0' is no count, expected 1 or more"),
+        (["shapes", "a", "9" * 30], f"argument COUNT: '{'9' * 30}' is no count, expected 1 or more, below 2³¹"),
         (["compare", "a", "b"], "unrecognized arguments: b"),
         (["run"], "the following arguments are required: NOTEBOOK"),
         (["verify"], "one of the arguments --notebook --records is required"),
@@ -101,6 +102,21 @@ def test_readme_wants_a_clone(repository, capsys):
     (repository / "README.md").write_text("")
     assert main(["readme"]) == 1
     assert capsys.readouterr().err == f"{repository} is no clone of the repository: it has no RESULTS.md\n"
+
+
+def test_verify_wants_a_clone(repository, capsys):
+    assert main(["verify", "--notebook", "08"]) == 1
+    assert capsys.readouterr().err == f"{repository} is no clone of the repository: it has no notebooks\n"
+    assert not (repository / "build").exists()
+
+
+def test_what_is_not_installed_is_named_with_what_brings_it(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.ipynb").write_text("{}")
+    monkeypatch.setitem(sys.modules, "nbclient", None)
+    monkeypatch.setitem(sys.modules, "nbclient.exceptions", None)
+    assert main(["run", str(tmp_path / "a.ipynb")]) == 1
+    told = capsys.readouterr().err
+    assert re.fullmatch(r"[^\n]*nbclient[^\n]*: it comes with `pip install 'chromae\[notebooks\]'`\n", told)
 
 
 def test_compare_looks_where_make_leaves_results(repository, capsys):

@@ -352,6 +352,7 @@ def test_planes_through_sixteen_numbers(opened):
     plane = found.get_by_label("The map's plane")
     plane.select_option("dims")
     found.get_by_label("up").select_option("latent 6")
+    settle(found)  # the plane is another one from the next frame on
     click(found, 0.6, 0.7)
     changed = np.flatnonzero(np.abs(np.subtract(numbers(state(found)["z"]), z)) > 1e-4)
     assert changed.tolist() == [0, 5]
@@ -474,6 +475,9 @@ def test_what_an_address_cannot_mean_is_as_at_the_beginning(opened):
     assert state(found) == {"axes": "dims"}
     found = opened(epochs(3), datasets.colors(20, torch.Generator().manual_seed(0)), fragment="#epoch=0.5")
     assert state(found) == {}
+    found = opened(dense(latent=4), images, labels, fragment="#axes=local&at=1,2")
+    settle(found)
+    assert len(numbers(state(found)["at"])) == 4
     wrong = "dots=banana&ground=plane&axes=local&path=1&hide=99&show=7"
     assert state(opened(Embeds(), images, labels, fragment=f"#{wrong}", encoder=False)) == {}
 
@@ -571,6 +575,11 @@ def test_a_path_is_drawn_played_and_paused(opened):
     found.wait_for_timeout(300)
     assert np.array_equal(pane(found, 0), still)
     assert "z" in state(found)
+    path = state(found)["path"]
+    found.get_by_role("button", name="Draw a path").click()
+    found.mouse.click(*at[0])
+    assert found.get_by_text("That was a point: drag to draw a path.").is_visible()
+    assert state(found)["path"] == path
     for _ in range(2):
         found.get_by_role("button", name="Clear the path").click()
         assert "path" not in state(found)
@@ -731,6 +740,11 @@ class Kept(nn.Module):
         return x[:, :2]
 
 
+class Tall(Shrinking):
+    def decode(self, z):
+        return z @ torch.zeros(3, 3)
+
+
 class Misfit(Shrinking):
     def decode(self, z):
         return z.new_zeros(len(z), 3, 5, 5)
@@ -754,6 +768,7 @@ class Misfit(Shrinking):
         ({"colors": 255 * torch.rand(3, 3)}, r"colors has values from .* expected RGB in \[0, 1\]"),
         ({"classes": ["circle", "square"], "labels": None}, "classes are 2 names, but labels is None"),
         ({"model": nn.Linear(2, 2)}, "model is a Linear without encode"),
+        ({"model": Tall()}, r"model.decode takes no batch of shape \(1, 2\): .* multiplied"),
         ({"model": Misfit()}, r"model decodes to \(3, 5, 5\), but data are of shape \(3, 12, 12\)"),
         ({"model": dense(latent=1)}, "model has codes of 1 number"),
         ({"model": []}, "model is 0 models, expected one or two"),
@@ -766,10 +781,19 @@ class Misfit(Shrinking):
         ({"state": {"ground": "plan"}}, "ground is plan, expected one of plane, lattice, pictures, plain$"),
         ({"state": {"axes": "umap"}}, "axes is umap, expected one of pca, dims, three, local$"),
         ({"state": {"three": [0, 1]}}, r"three is \[0, 1\], expected three of 0 to 39$"),
+        ({"state": {"dims": 0}}, "dims is 0, expected two different of 0 to 1$"),
+        ({"state": {"path": [1.0, 2.0, 3.0]}}, r"path is \[1.0, 2.0, 3.0\], expected finite numbers, two a point$"),
+        ({"state": {"path": [0.0, torch.nan]}}, r"path is \[0.0, nan\], expected finite numbers, two a point$"),
+        ({"state": {"at": [1.0]}}, r"at is \[1.0\], expected finite numbers, as many as a code has, or none$"),
+        ({"state": {"hide": [99]}}, r"hide is \[99\], expected some of 0 to 2$"),
+        ({"state": {"hide": ["one"]}}, r"hide is \['one'\], expected some of 0 to 2$"),
+        ({"state": {"show": [7]}}, r"show is \[7\], expected some of 0 to 2$"),
+        ({"state": {"dots": "no"}}, "dots is no, expected True or False$"),
         ({"state": {"z": torch.zeros(3)}}, "z holds 3 numbers, expected 2, all of them finite$"),
         ({"encoder": [True, False]}, "encoder is 2 answers for 1 models"),
         ({"shades": 1}, "shades is 1, expected 2 to 256"),
         ({"path": Path("nowhere/at/all.html")}, "there is no folder nowhere/at"),
+        ({"path": Path()}, "path is ., a folder, expected a file"),
     ],
 )
 def test_bad_input_is_one_sentence(change, sentence, tmp_path):

@@ -147,6 +147,8 @@ def test_films_are_found_from_where_the_notebook_lies(tmp_path, monkeypatch):
     one, two = notebook.video(film, "Seed 0"), notebook.video([film, str(film)], "twice", width=49)
     assert isinstance(one, HTML)
     assert one.data == f'<video src="{path}" width="80%"{end}<p>Seed 0</p>'
+    odd = notebook.video(tmp_path / "images" / 'a #1 "x".mp4', "").data
+    assert odd.startswith('<video src="../images/a%20%231%20%22x%22.mp4" width="80%"')
     assert two.data == 2 * f'<video src="{path}" width="49%"{end}' + "<p>twice</p>"
 
 

@@ -114,6 +114,11 @@ def test_dots_want_a_color_a_group(axes):
         plots.dots(axes, {"ours": [1.0], "theirs": [2.0]}, [style.BLUE])
 
 
+def test_dots_want_a_value_a_group(axes):
+    with pytest.raises(ValueError, match=r"groups\['theirs'\] is empty, expected one value or more"):
+        plots.dots(axes, {"ours": [1.0], "theirs": []}, [style.BLUE, style.GREEN])
+
+
 def test_picture_shows_its_pixels_without_ticks(axes):
     image = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
     plots.picture(axes, image, "a map")

@@ -190,6 +190,15 @@ def test_what_was_edited_meanwhile_is_newer_than_the_copy(repository):
     assert nbformat.read(copy, as_version=4).cells[0].execution_count == 1
 
 
+def test_a_copy_beside_the_notebook_would_be_the_notebook(repository, monkeypatch):
+    path = write_notebook(repository / "notebooks" / "01_a.ipynb", "print(1)")
+    before = path.read_bytes()
+    monkeypatch.chdir(path.parent)
+    with pytest.raises(ValueError, match=r"^folder is \., where 01_a.ipynb itself lies: expected another one for its"):
+        cells.run(path, cells.Place("01_a", 1, 1), folder=".")
+    assert path.read_bytes() == before
+
+
 def test_a_run_is_a_copy_with_outputs(ran):
     folder, took, _ = ran
     book = nbformat.read(folder / "build" / "01 good.ipynb", as_version=4)

@@ -121,6 +121,8 @@ def test_wrong_arguments_are_one_sentence():
         metrics.distance_preservation(np.ones((2, 2, 3)))
     with pytest.raises(ValueError, match=r"^sheet has 1 × 5 points, expected 2 × 2 or more$"):
         cube.view(np.zeros((1, 5, 3)))
+    with pytest.raises(ValueError, match=r"^lines holds nan or infinite values, expected numbers$"):
+        cube.view(lines=np.full((1, 2, 3), np.nan))
 
 
 def test_a_view_shows_the_sheet_in_its_own_colors():

@@ -1,10 +1,13 @@
 """The gallery opens from disk, asks nobody for anything, and everything in it is there."""
 
+import contextlib
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -111,7 +114,7 @@ def test_pages_open_from_disk_on_any_screen(gallery, browser, name):
         assert opened.evaluate("document.documentElement.scrollWidth") == options.get("width", 1280)
         assert watched.errors == []
         assert all(address.startswith(gallery.resolve().as_uri()) for address in watched.requests)
-        if name == "index.html":
+        if name == "index.html":  # those of whole notebooks take half a minute: below is a small one
             assert faults(opened) == []
         watched.close()
 
@@ -120,6 +123,54 @@ def faults(opened):
     """What axe-core finds serious."""
     found = Axe().run(opened).response["violations"]
     return [(it["id"], it["nodes"][0]["html"]) for it in found if it["impact"] in ("serious", "critical")]
+
+
+CODE = '''
+import math  # every kind of word that has a colour of its own
+@property
+def one(x: int = 0x1F) -> str:
+    """What it gives."""
+    if x is not None and not math.isnan(x) or x in (1.5, True):
+        raise ValueError(f"x is {x!r}, {len(str(x))} \\n letters: wide enough that a small screen scrolls" + 'no' * 2)
+'''
+
+
+def test_code_is_legible_and_scrolled_by_keys(repository, browser):
+    """What notebooks have, in a small one."""
+    printed = nbformat.v4.new_output("stream", text=60 * "wide " + "\n")
+    cells = [nbformat.v4.new_markdown_cell("# Title\n\nA *word*, `code`, and [a link](https://example.org)."),
+             nbformat.v4.new_code_cell(CODE.strip(), outputs=[printed])]  # fmt: skip
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), repository / "notebooks" / "01_a.ipynb")
+    page_of = repository / "a.html"
+    page_of.write_text(site._notebook("01_a", "01 A"), encoding="utf-8")
+    for options in ({"width": 320}, {"color_scheme": "dark"}):
+        watched = Watched(browser, **options)
+        opened = watched.open(page_of)
+        assert opened.locator(".highlight span").count() > 40
+        assert faults(opened) == []
+        watched.close()
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_the_old_gallery_stays_until_the_new_one_is_in_its_place(tmp_path, monkeypatch, breaks):
+    """Also behind a link; and if the new one cannot be moved there."""
+    for part in ("_explorers", "_notebooks", "_films"):
+        monkeypatch.setattr(site, part, lambda made: [])
+    (tmp_path / "real").mkdir()
+    (tmp_path / "site").symlink_to(tmp_path / "real")
+    (tmp_path / "real" / site.MARKER).write_text("the old one")
+    rename = Path.rename
+
+    def move(self, target):
+        if breaks and self.name == "site":
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", move)
+    with pytest.raises(KeyboardInterrupt) if breaks else contextlib.nullcontext():
+        assert site.build(tmp_path / "site") == tmp_path / "real" / "index.html"
+    assert ((tmp_path / "site" / site.MARKER).read_text() == "the old one") is breaks
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["real", "site"]
 
 
 def test_pens_are_taken_away_and_put_back(browser, tmp_path):

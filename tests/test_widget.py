@@ -73,6 +73,9 @@ def test_image_can_be_watched_and_set(widget):
     assert len(seen) == 1
     widget.z = [0.5, -1.0]
     assert len(seen) == 2
+    for far in (-1, 256):
+        with pytest.raises(ValueError, match=rf"^image runs from {far} to {far}, expected integers from 0 to 255$"):
+            widget.image = np.full_like(widget.image, far, dtype=np.int64)
     with pytest.raises(ValueError, match=r"^image has the shape \(2, 2\), expected \(\d+, \d+, 1\), from 0 to 255$"):
         widget.image = [[1, 2], [3, 4]]
     assert widget.z == [0.5, -1.0]
@@ -255,11 +258,16 @@ def test_bad_settings_are_said():
         explorer.color_lab(speed="1")
     for bad, said in (({"slip": "epochs"}, "slip is 'epochs', expected one of 'step', 'epoch'"),
                       ({"batch": 64}, "batch is 64, expected one of '16', '64', '256', '1000'"),
-                      ({"turn": "0.3"}, "turn is '0.3', expected a number")):  # fmt: skip
+                      ({"turn": "0.3"}, "turn is '0.3', expected a finite number"),
+                      ({"turn": float("nan")}, "turn is nan, expected a finite number")):  # fmt: skip
         with pytest.raises(ValueError, match=f"^{said}$"):
             explorer.color_lab(**bad)
-    made = explorer.color_lab(slip="epoch", turn=0.3)
+    made = explorer.color_lab(slip="epoch", turn=0)
+    made.turn = 0.3
     assert (made.slip, made.turn) == ("epoch", 0.3)
+    with pytest.raises(ValueError, match=r"^batch is '0', expected one of '16', '64'"):
+        made.batch = "0"  # of which the page would never see the end
+    assert made.batch == "64"
 
 
 def test_without_anywidget_a_sentence_says_what_to_install(monkeypatch):
@@ -352,6 +360,11 @@ def test_in_jupyterlab_a_click_sets_z_and_setting_z_moves_the_dot(jupyter, folde
             lab.wait_for_timeout(100)
         z = json.loads((folder / "z.txt").read_text())
         assert len(z) == 2
+        background = lab.get_by_label("Background")
+        before = background.input_value()
+        background.focus()
+        lab.keyboard.press("ArrowDown")  # which in a notebook goes to the next cell
+        assert background.input_value() != before
         lab.locator(".jp-CodeCell").nth(2).locator(".jp-InputArea-editor").click()
         lab.keyboard.press("Shift+Enter")
         lab.locator(".chromae.explorer output.says", has_text="z = (1.25, −0.50)").wait_for(timeout=10_000)

@@ -23,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # for a heading may hold what a log cannot
     try:
         return options.run(options) or 0
+    except ModuleNotFoundError as error:
+        print(f"{error}: it comes with `pip install 'chromae[notebooks]'`", file=sys.stderr)
+        return 1
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         print(error.args[0] if type(error) is KeyError else error, file=sys.stderr)  # which as text stands in quotes
         return 1
@@ -76,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count, expected 1 or more")
+    if not text.isdecimal() or not 0 < int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"{text!r} is no count, expected 1 or more, below 2³¹")
     return int(text)
 
 
@@ -135,6 +138,8 @@ def _verify(options: argparse.Namespace) -> int:
 
     if options.notebook is not None and (options.seed, options.minutes) != (None, None):
         raise ValueError("--seed and --minutes choose records, and --notebook runs all of one: leave them out")
+    if not any((settings.ROOT / "notebooks").glob("*.ipynb")):
+        raise ValueError(f"{settings.ROOT} is no clone of the repository: it has no notebooks")
     # Another process that verifies would empty the copy that both run in.
     with files.alone(settings.ROOT / "build" / "verifying", "verifying by means of"):
         if options.notebook is not None:

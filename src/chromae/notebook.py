@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+import urllib.parse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -108,9 +109,14 @@ def video(films: str | Path | Sequence[str | Path], text: str, width: Count = 80
     for film in filter(Path.exists, films):
         display(Image(data=previews.strip(film), format="jpeg"))
     players = (
-        f'<video src="{os.path.relpath(film)}" width="{width}%" autoplay loop muted controls></video>' for film in films
+        f'<video src="{_address(film)}" width="{width}%" autoplay loop muted controls></video>' for film in films
     )
     return HTML(f"{''.join(players)}<p>{text}</p>")
+
+
+def _address(film: Path) -> str:
+    """A film as a page names it that lies where the notebook does."""
+    return urllib.parse.quote(Path(os.path.relpath(film)).as_posix())
 
 
 class _Screen:

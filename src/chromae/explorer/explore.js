@@ -23,6 +23,7 @@ export function allowed(scene) {
     hide: (values) => some(values, scene.classes.length),
     show: (values) => some(values, 3),
     path: (values) => values.length % 2 === 0,
+    at: (values) => values.length === 0 || scene.models.some((model) => model.size === values.length),
   };
 }
 
@@ -70,6 +71,7 @@ export async function mount(root, scene, blob, store, signal) {
   // The view under the finger shows its code; another model shows its own code of what the first one decodes.
   function update() {
     const first = leading();
+    if (store.get("axes") === "local" && store.get("at").length !== first.space.size) fromHere();
     const z = fleeting ?? fitting(store.get("z"), first.space);
     const corners = pairs(trail ?? store.get("path"));
     const picture = first.show(z, { leads: true, path: corners, yours: yours(first) });
@@ -80,9 +82,14 @@ export async function mount(root, scene, blob, store, signal) {
   }
   const refresh = oncePerFrame(update, signal);
 
+  // Where the picture changes most is asked where the finger is.
+  function fromHere() {
+    store.set("at", fitting(store.get("z"), leading().space));
+  }
+
   // A plane that the reader has just chosen goes through the three images, or starts where the finger is.
   function ontoPlane() {
-    if (store.get("axes") === "local") store.set("at", [...store.get("z")]);
+    if (store.get("axes") === "local") fromHere();
     if (store.get("axes") !== "three") return;
     update();
     keep(leading().onPlane());
@@ -127,7 +134,6 @@ export async function mount(root, scene, blob, store, signal) {
   root.classList.add("explorer");
   for (const name of store.names) store.on(name, refresh);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", refresh, { signal });
-  if (store.get("axes") === "local" && !store.get("at").length) store.set("at", [...store.get("z")]);
   update();
 }
 

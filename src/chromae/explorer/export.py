@@ -78,7 +78,7 @@ def _exported(model: nn.Module, method: str, shape: Sequence[int], steps: Callab
     for layer in model.modules():
         if isinstance(layer, nn.Linear):  # which runs along the last axis of what it is given
             layer.register_forward_pre_hook(lambda it, inputs: given.append((it, tuple(inputs[0].shape))))
-    found = _run(model, method, torch.full((1, *shape), 0.5))
+    found = run(model, method, torch.full((1, *shape), 0.5))
     for layer, form in given:
         if len(form) != 2:
             raise ValueError(f"model gives {layer} a batch of shape {form}, expected vectors: pages run it on those")
@@ -90,7 +90,8 @@ def _exported(model: nn.Module, method: str, shape: Sequence[int], steps: Callab
     return Exported(layers, bytes(pack.data), tuple(shape), outputs)
 
 
-def _run(model: nn.Module, method: str, batch: Tensor) -> Tensor:
+def run(model: nn.Module, method: str, batch: Tensor) -> Tensor:
+    """What this method of a model makes of a batch. Raises ValueError for one that it does not take."""
     try:
         with torch.no_grad():
             return getattr(model, method)(batch)
@@ -149,7 +150,7 @@ def _found(model: nn.Module, method: str, part: str, pack: _Pack, shape: Sequenc
     generator = np.random.default_rng(0)  # codes may lie anywhere, images in [0, 1]
     numbers = 3 * generator.normal(size=(64, *shape)) if method == "decode" else generator.uniform(size=(4, *shape))
     batch = torch.from_numpy(numbers).float()
-    found = _run(model, method, batch)
+    found = run(model, method, batch)
     try:
         with torch.no_grad():
             raw = module(batch)

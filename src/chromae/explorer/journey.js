@@ -100,7 +100,7 @@ export function journey(store, leading, preview, keep, signal) {
       const rounded = scaled.flat().map((value) => Number(value.toPrecision(4)));
       if (done) {
         trace(false);
-        store.set("path", rounded);
+        if (rounded.length >= 4) store.set("path", rounded); // else the one of before stays
         tell(rounded.length < 4 ? "That was a point: drag to draw a path." : "The path is drawn: play it.");
       }
       return done ? rounded : places.flat();

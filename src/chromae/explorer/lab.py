@@ -1,5 +1,6 @@
 """The colour lab: a page in which the autoencoder of notebook 01 trains live, and flickers if you tell it to."""
 
+import math
 from pathlib import Path
 
 from chromae.explorer import page
@@ -35,11 +36,22 @@ SCENE = {
 }
 
 
+def check(name: str, value: object) -> str | float:
+    """A setting of the lab's, as the page wants it. Raises ValueError for what its switches do not have."""
+    if name not in OPTIONS:
+        fits, wanted = isinstance(value, int | float) and math.isfinite(value), "a finite number"
+    else:
+        values = [it for it, _ in OPTIONS[name][1]]
+        fits, wanted = value in values, f"one of {', '.join(map(repr, values))}"
+    if not fits:
+        raise ValueError(f"{name} is {value!r}, expected {wanted}")
+    return value if name in OPTIONS else float(value)
+
+
 def save_lab(path: str | Path) -> Path:
     """Write the lab as one page that opens from disk and asks no network; returns the path.
 
-    Raises ValueError if its folder is not there.
+    Raises ValueError if its folder is not there, or if it is a folder itself.
     """
-    if not Path(path).parent.is_dir():
-        raise ValueError(f"path is {path}, but there is no folder {Path(path).parent}")
+    page.check_path(path)
     return page.save(path, "lab", SCENE, title=f"{SCENE['title']} · Chromae")

@@ -20,7 +20,6 @@ def save_html(
 
     `options` are those of `scene.make`, which says what everything is and what it raises. Returns the path.
     """
-    if not Path(path).parent.is_dir():
-        raise ValueError(f"path is {path}, but there is no folder {Path(path).parent}")
+    page.check_path(path)
     made, blob = scene.make(model, data, labels, **options)
     return page.save(path, "explore", made, blob, title=str(made["title"]))

@@ -63,6 +63,14 @@ def document(name: str, scene: Mapping[str, object], blob: bytes = b"", *, title
     return re.sub(r"\{\{ (\w+) \}\}", lambda found: fields[found[1]], template)
 
 
+def check_path(path: str | Path) -> None:
+    """Raises ValueError where no page can be written."""
+    if not Path(path).parent.is_dir():
+        raise ValueError(f"path is {path}, but there is no folder {Path(path).parent}")
+    if Path(path).is_dir():
+        raise ValueError(f"path is {path}, a folder, expected a file")
+
+
 def save(
     path: str | Path, name: str, scene: Mapping[str, object], blob: bytes = b"", *, title: str = "Chromae"
 ) -> Path:

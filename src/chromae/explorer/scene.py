@@ -14,10 +14,10 @@ from chromae import color
 from chromae.arguments.kinds import Count, Seed
 from chromae.explorer import export, pictures
 from chromae.explorer.blob import Blob
+from chromae.explorer.state import begin
 
 AXES = 20  # principal directions with a slider each
 IMAGES = 2000  # that are shown at most
-CHOICES = ("model", "epoch", "dims", "three", "ground", "axes")  # of the state, what says which of several
 
 
 class Named(NamedTuple):
@@ -105,7 +105,7 @@ def make(
         "ground": [*(["plane", "lattice"] if decodes else []), *(["pictures"] if real else []), "plain"],
         "axes": ["pca", "dims", "three", *(["local"] if decodes else [])],
     }
-    scene["state"] = _state(scene, state or {})
+    scene["state"] = begin(scene, state or {})
     return scene, blob.bytes()
 
 
@@ -114,52 +114,6 @@ def chosen(count: Count, images: Count = IMAGES, seed: Seed = 0) -> Int[Tensor, 
     if count <= images:
         return torch.arange(count)
     return torch.randperm(count, generator=torch.Generator().manual_seed(seed))[:images].sort().values
-
-
-def _state(scene: Mapping[str, object], given: Mapping[str, object]) -> dict[str, object]:
-    """What the reader may change, as it is at the beginning."""
-    first, grounds, count = scene["models"][0], scene["offers"]["ground"], scene["count"]
-    usual = {
-        "z": first["start"], "model": 0, "epoch": len(scene["epochs"]) - 1,
-        "ground": "plane" if first["decoder"] is not None else "pictures" if "pictures" in grounds else "plain",
-        "dots": True, "holes": True, "axes": "pca" if first["size"] > 2 else "dims", "dims": [0, 1],
-        "three": [index * (count - 1) // 2 for index in range(3)], "at": [], "hide": [], "path": [], "show": [0, 1, 2],
-    }  # fmt: skip
-    if unknown := sorted(set(given) - set(usual)):
-        raise ValueError(f"state has {unknown[0]!r}, expected some of {', '.join(usual)}")
-    state = usual | {name: it.tolist() if isinstance(it, Tensor) else it for name, it in given.items()}
-    for name in CHOICES:
-        check_choice(name, state[name], scene)
-    state["z"] = code(state["z"], scene["models"][state["model"]]["size"]) if "z" in given else usual["z"]
-    return state
-
-
-def check_choice(name: str, value: object, scene: Mapping[str, object]) -> object:
-    """One of CHOICES; it comes back. Raises ValueError for what the scene does not have."""
-    if name in scene["offers"]:
-        words = scene["offers"][name]
-        fits, wanted = value in words, f"one of {', '.join(words)}"
-    else:
-        many = {"dims": 2, "three": 3}.get(name, 0)
-        of = {
-            "model": len(scene["models"]), "epoch": len(scene["epochs"]), "three": scene["count"],
-            "dims": min(it["size"] for it in scene["models"]),
-        }[name]  # fmt: skip
-        numbers = list(value) if many else [value]
-        fits = len(numbers) == max(1, many) and all(isinstance(it, int) and 0 <= it < of for it in numbers)
-        fits = fits and not (name == "dims" and numbers[0] == numbers[1])
-        wanted = {0: "", 2: "two different of ", 3: "three of "}[many] + f"0 to {of - 1}"
-    if not fits:
-        raise ValueError(f"{name} is {value}, expected {wanted}")
-    return value
-
-
-def code(z: Sequence[float], size: Count) -> list[float]:
-    """A code as plain numbers. Raises ValueError unless it is so many, all of them finite."""
-    numbers = [float(it) for it in z]
-    if len(numbers) != size or not all(map(math.isfinite, numbers)):
-        raise ValueError(f"z holds {len(numbers)} numbers, expected {size}, all of them finite")
-    return numbers
 
 
 def networks(
@@ -270,7 +224,7 @@ def codes_of(network: nn.Module, data: Float[Tensor, "n *shape"], batch: Count =
 def _check_decoded(one: Named, code: Tensor, shape: tuple[int, ...]) -> None:
     network = one.epochs[-1]
     device = next((it.device for it in network.parameters()), code.device)
-    decoded = tuple(network.decode(code.to(device)).shape[1:])
+    decoded = tuple(export.run(network, "decode", code.to(device)).shape[1:])
     if decoded != shape:
         raise ValueError(f"model decodes to {decoded}, but data are of shape {shape}: expected images of one shape")
 

@@ -1,5 +1,6 @@
 """The gallery: every notebook, film, figure and explorer on pages that open from disk, light or dark."""
 
+import importlib
 import re
 import shutil
 import tempfile
@@ -67,9 +68,12 @@ def build(folder: str | Path = "site") -> Path:
     """Make the whole gallery in a hidden folder beside `folder`, then put it in its place; returns its index.
 
     Trains nothing. An explorer whose weights or data are not there is left out, and a line says so. Raises ValueError
-    if `folder` holds something else, and outside of a clone, which alone has the notebooks.
+    if `folder` holds something else, and outside of a clone, which alone has the notebooks; ImportError without
+    nbconvert, which comes with Jupyter.
     """
-    folder = Path(folder)
+    importlib.import_module("nbconvert")  # before any work: only notebooks need it, and jinja2, which comes with it
+
+    folder = Path(folder).resolve()  # a link stays a link
     if folder.exists() and not (folder / MARKER).exists():
         raise ValueError(f"folder is {folder}, which exists and is no gallery of ours: remove it, or name another")
     if not (settings.ROOT / "notebooks").is_dir():
@@ -86,10 +90,20 @@ def build(folder: str | Path = "site") -> Path:
         credits = [exhibits.MNIST, exhibits.CIFAR, "Chromae: MIT licence."]
         fields = {"title": "Chromae", "intro": INTRO, "sections": sections, "credits": credits}
         (made / "index.html").write_text(_rendered(fields), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(folder)
-        made.rename(folder)
+        _replaced(folder, made, Path(hidden) / "before")
     return folder / "index.html"
+
+
+def _replaced(folder: Path, made: Path, aside: Path) -> None:
+    """What was made, in the place of what is there, which stays there if that fails."""
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        made.rename(folder)
+    except BaseException:
+        if aside.exists():
+            aside.rename(folder)
+        raise
 
 
 def _rendered(fields: dict[str, object]) -> str:
@@ -162,6 +176,7 @@ def _notebook(name: str, title: str) -> str:
     body = re.sub(r'href="(?:\./)?(\d\d_\w+)\.ipynb', r'href="\1.html', body)
     body = re.sub(r'href="\.\./(?:README|RESULTS)\.md[^"]*"', 'href="../index.html"', body)
     body = re.sub(r"<video ", '<video preload="none" ', body.replace(" autoplay", ""))
+    body = body.replace("<pre>", '<pre tabindex="0">')  # wide lines are scrolled, by keys, too
     light, dark = (HtmlFormatter(style=style).get_style_defs(".chromae .highlight") for style in ("default", "monokai"))
     colors = f"<style>{light}\n@media (prefers-color-scheme: dark) {{ {dark} }}</style>"
     return _rendered({"title": f"{title} · Chromae", "body": colors + body})

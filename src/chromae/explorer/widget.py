@@ -13,8 +13,7 @@ from jaxtyping import Float, Num, UInt8
 from torch import Tensor, nn
 
 from chromae.arguments.kinds import Count
-from chromae.explorer import page, scene, still
-from chromae.explorer.lab import OPTIONS, SCENE, STATE
+from chromae.explorer import lab, page, scene, state, still
 from chromae.figures import frames
 from chromae.models.color_autoencoder import ColorAutoencoder, color_map
 
@@ -23,6 +22,9 @@ export default {
   async render({ model, el, signal }) {
     const root = document.createElement("section");
     root.className = "chromae";
+    root.addEventListener("keydown", (event) => { // for which a notebook has uses of its own: arrows, letters
+      if (!event.ctrlKey && !event.altKey && !event.metaKey && event.key !== "Enter") event.stopPropagation();
+    }, { signal });
     el.append(root);
     const scene = model.get("scene"), bytes = model.get("blob");
     const blob = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
@@ -61,17 +63,10 @@ def color_lab(**settings: str | float) -> object:
     Its settings can be read, set and observed. Raises ValueError for one that it does not have, for a value that its
     switches do not have, and ImportError as `explore`.
     """
-    if unknown := sorted(set(settings) - set(STATE)):
-        raise ValueError(f"settings hold {unknown[0]!r}, expected some of {', '.join(STATE)}")
-    for name, value in settings.items():
-        if name not in OPTIONS:
-            fits, wanted = isinstance(value, int | float), "a number"
-        else:
-            values = [it for it, _ in OPTIONS[name][1]]
-            fits, wanted = value in values, f"one of {', '.join(map(repr, values))}"
-        if not fits:
-            raise ValueError(f"{name} is {value!r}, expected {wanted}")
-    return _kinds()["lab"](SCENE | {"state": STATE | settings}, b"")
+    if unknown := sorted(set(settings) - set(lab.STATE)):
+        raise ValueError(f"settings hold {unknown[0]!r}, expected some of {', '.join(lab.STATE)}")
+    state = lab.STATE | {name: lab.check(name, value) for name, value in settings.items()}
+    return _kinds()["lab"](lab.SCENE | {"state": state}, b"")
 
 
 @functools.cache
@@ -204,17 +199,19 @@ def _kinds() -> Mapping[str, type]:
                 )
             if not np.issubdtype(found.dtype, np.integer):
                 raise ValueError(f"image holds {found.dtype}, expected integers from 0 to 255")
+            if found.min() < 0 or found.max() > 255:
+                raise ValueError(f"image runs from {found.min()} to {found.max()}, expected integers from 0 to 255")
             pixels = torch.from_numpy(found.astype(np.float32) / 255).movedim(-1, 0).view(1, *self._images.shape[1:])
             self.z = scene.codes_of(self._network, pixels).flatten().tolist()
             return self._seen
 
         @traitlets.validate("z")
         def _fits(self, proposal: Mapping) -> list[float]:
-            return scene.code(proposal["value"], self.scene["models"][self.model]["size"])
+            return state.code(proposal["value"], self.scene["models"][self.model]["size"])
 
-        @traitlets.validate(*scene.CHOICES)
+        @traitlets.validate(*state.CHOICES)
         def _there(self, proposal: Mapping) -> int | Sequence[int] | str:
-            return scene.check_choice(proposal["trait"].name, proposal["value"], self.scene)
+            return state.check(proposal["trait"].name, proposal["value"], self.scene)
 
         @traitlets.validate("picked")
         def _shown(self, proposal: Mapping) -> int:
@@ -243,6 +240,10 @@ def _kinds() -> Mapping[str, type]:
         """The colour lab."""
 
         _esm = page.bundle("lab", "store") + GLUE
+
+        @traitlets.validate(*lab.STATE)
+        def _there(self, proposal: Mapping) -> str | float:
+            return lab.check(proposal["trait"].name, proposal["value"])
 
         def _still(self) -> bytes:
             figure, axes = plt.subplots(figsize=(3.2, 3.4))

@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from chromae.arguments.kinds import Count, Finite
+from chromae.figures import pages
 
 PAPER, INK = (255, 255, 255), (120, 120, 120)
 _UP = np.ones(3) / 3**0.5  # the grey diagonal stands upright, black below
@@ -25,10 +26,11 @@ def view(
     A colour is its own place. `turn` turns the cube about its grey diagonal, `lift` raises the eye, both in parts of a
     full turn; `lines` are ends of lines drawn in the colours they run through. Pieces are painted from the farthest to
     the nearest, twice as large, then halved, which smooths them. Takes about 0.1 s for a grid of 100 × 100.
-    Raises ValueError for a sheet of less than 2 × 2 points.
+    Raises ValueError for a sheet of less than 2 × 2 points, and for what is not finite.
     """
     if sheet is not None and min(sheet.shape[:2]) < 2:
         raise ValueError(f"sheet has {sheet.shape[0]} × {sheet.shape[1]} points, expected 2 × 2 or more")
+    pages.check_finite(sheet=sheet, lines=lines)
     axes = _camera(turn, lift)
     page = Image.new("RGB", (2 * size, 2 * size), PAPER)
     draw = ImageDraw.Draw(page)

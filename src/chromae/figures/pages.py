@@ -130,7 +130,7 @@ def scatter(
     """
     if len(labels) and not (labels.min() >= 0 and labels.max() < len(style.CLASSES)):
         raise ValueError(f"labels run from {labels.min()} to {labels.max()}, expected classes from 0 to 9")
-    _check_finite(points=points, box=box)
+    check_finite(points=points, box=box)
     low, high = box
     radius = radius or size / 210
     places = (points - low) / np.maximum(high - low, 1e-12) * [1, -1] * size + [0, size]
@@ -179,7 +179,7 @@ def sprites(
 
     The paper is the shapes' own mean ground, so that they stand on it as in their images.
     """
-    _check_finite(points=points, box=box)
+    check_finite(points=points, box=box)
     low, high = box
     room = size - width
     places = (points - low) / np.maximum(high - low, 1e-12) * [room, -room] + [0, room]
@@ -216,9 +216,10 @@ def sheet(
     return page
 
 
-def _check_finite(**arguments: Real[np.ndarray, "..."]) -> None:
+def check_finite(**arguments: Real[np.ndarray, "..."] | None) -> None:
+    """Raises ValueError, with the argument's name, if one that is there holds what is no number."""
     for name, values in arguments.items():
-        if not np.isfinite(values).all():
+        if values is not None and not np.isfinite(values).all():
             raise ValueError(f"{name} holds nan or infinite values, expected numbers")
 
 

@@ -63,8 +63,10 @@ def dots(axes: Axes, groups: Mapping[str, Values], colors: Sequence[Color]) -> N
     """One column of dots a group, a dot a seed, with a bar at the mean."""
     if len(groups) != len(colors):
         raise ValueError(f"colors are {len(colors)}, expected as many as groups, {len(groups)}")
-    for place, ((_, values), color) in enumerate(zip(groups.items(), colors, strict=True)):
+    for place, ((name, values), color) in enumerate(zip(groups.items(), colors, strict=True)):
         values = _array(values)
+        if values.size == 0:
+            raise ValueError(f"groups[{name!r}] is empty, expected one value or more")
         jitter = np.linspace(-0.18, 0.18, len(values))
         axes.scatter(place + jitter, values, s=14, color=color, alpha=0.7, linewidths=0)
         axes.hlines(np.mean(values), place - 0.3, place + 0.3, color=color, linewidth=2)

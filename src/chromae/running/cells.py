@@ -81,12 +81,15 @@ def run(
     end or, asked before each cell, until there is `enough`. A copy is as old as the run's beginning, so that what was
     edited meanwhile is newer. Raises Failed if a cell does, or the process of the notebook ends, and leaves what ran
     until then in `failed` in that folder, or in build/; likewise if a notebook that is to be written in its own place
-    was edited meanwhile. FileNotFoundError or ValueError for what is no notebook.
+    was edited meanwhile. FileNotFoundError or ValueError for what is no notebook, ValueError for the folder in which it
+    lies itself.
     """
     from nbclient.exceptions import CellExecutionError
     from nbstripout import strip_output
 
     notebook = Path(notebook)
+    if folder is not None and (Path(folder) / notebook.name).resolve() == notebook.resolve():
+        raise ValueError(f"folder is {folder}, where {notebook.name} itself lies: expected another one for its copy")
     began, before = time.time_ns(), notebook.read_bytes()
     content = _read(notebook)
     forecast = "" if place.usual is None else f", {talk.roughly(place.usual)}"
