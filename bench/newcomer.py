@@ -42,9 +42,7 @@ def hash_of(commit: str) -> str:
 
 
 def cloned(clone: Path, at: str) -> Path:
-    """The repository as it was at a commit, installed and with its data. Ends the process if notebooks ran there."""
-    if any((clone / "build").glob("*.ipynb")):
-        sys.exit(f"{clone} has run its notebooks, so that `make` would find nothing to do: name another FOLDER")
+    """The repository as it was at a commit, installed and with its data."""
     if not clone.exists():
         subprocess.run(["git", "clone", "--quiet", str(settings.ROOT), str(clone)], check=True)
     subprocess.run(["git", "fetch", "--quiet", "origin"], cwd=clone, check=True)
@@ -76,6 +74,9 @@ def main(folder: str, jobs: str = "1", commit: str = "") -> None:
     if commit and not int(jobs):
         sys.exit("0 JOBS compare nothing: leave COMMIT out")
     place, at, before_at = Path(folder).resolve(), hash_of("HEAD"), hash_of(commit) if commit else ""
+    for made in [place / "my projects" / "chromae", *([place / commit] if commit else [])] if int(jobs) else []:
+        if any((made / "build").glob("*.ipynb")):
+            sys.exit(f"{made} has run its notebooks, so that `make` would find nothing to do: name another FOLDER")
     clone, took, notebooks = cloned(place / "my projects" / "chromae", at), {}, {}
     if int(jobs):
         seconds, first = make(clone, f"-j{jobs}")

@@ -101,12 +101,12 @@ def main(arguments: list[str]) -> None:
     made = {"device": settings.device_name("cpu"), "versions": results.versions()}
     earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     same = made.items() <= earlier.items()
-    if same or chosen == list(PAIRS):
+    if same or (chosen == list(PAIRS) and not (failed and earlier)):
         pairs = (earlier["pairs"] if same else {}) | measured
         record = made | {"pairs": {name: pairs[name] for name in PAIRS if name in pairs}}
         print(f"wrote {results.write_json(path, record).relative_to(settings.ROOT)}")
     else:
-        print(f"{path.relative_to(settings.ROOT)} is of another machine or other versions, and stays: measure all")
+        print(f"{path.relative_to(settings.ROOT)} stays: it is of another machine or other versions; measure all")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
 

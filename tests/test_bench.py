@@ -128,7 +128,7 @@ def test_a_pair_that_fails_costs_no_other(bench, monkeypatch, tmp_path, capsys):
     assert re.search(r"^bad +failed: AssertionError: the two loops do not learn", capsys.readouterr().out, re.MULTILINE)
     path.write_text('{"device": "another", "pairs": {}}')
     bench.run.main(["good"])
-    assert "results/bench.json is of another machine or other versions, and stays" in capsys.readouterr().out
+    assert "results/bench.json stays: it is of another machine or other versions" in capsys.readouterr().out
     assert json.loads(path.read_text())["pairs"] == {}
 
 

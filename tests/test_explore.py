@@ -775,6 +775,7 @@ class Misfit(Shrinking):
         ({"epoch_numbers": [1, 2]}, "epoch_numbers are 2 for 1 epochs"),
         ({"state": {"zoom": 2}}, "state has 'zoom', expected some of"),
         ({"state": {"model": 1}}, "model is 1, expected 0 to 0$"),
+        ({"state": {"epoch": [0]}}, r"epoch is \[0\], expected 0 to 0$"),
         ({"state": {"epoch": -1}}, "epoch is -1, expected 0 to 0$"),
         ({"state": {"dims": [0, 2]}}, r"dims is \[0, 2\], expected two different of 0 to 1$"),
         ({"state": {"dims": [1, 1]}}, r"dims is \[1, 1\], expected two different of 0 to 1$"),

@@ -24,6 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return options.run(options) or 0
     except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "chromae":
+            raise
         print(f"{error}: it comes with `pip install 'chromae[notebooks]'`", file=sys.stderr)
         return 1
     except (OSError, RuntimeError, ValueError, KeyError) as error:

@@ -96,12 +96,12 @@ def build(folder: str | Path = "site") -> Path:
 
 def _replaced(folder: Path, made: Path, aside: Path) -> None:
     """What was made, in the place of what is there, which stays there if that fails."""
-    if folder.exists():
-        folder.rename(aside)
     try:
+        if folder.exists():
+            folder.rename(aside)
         made.rename(folder)
     except BaseException:
-        if aside.exists():
+        if aside.exists() and not folder.exists():
             aside.rename(folder)
         raise
 

@@ -35,7 +35,7 @@ def check(name: str, value: object, scene: Mapping[str, object]) -> object:
         "model": len(sizes), "epoch": len(scene["epochs"]), "dims": min(sizes), "three": scene["count"],
         "hide": len(scene["classes"]), "show": 3,
     }.get(name)  # fmt: skip
-    numbers = value if isinstance(value, list | tuple) else [value] if name in ("model", "epoch") else None
+    numbers = [value] if name in ("model", "epoch") else value if isinstance(value, list | tuple) else None
     below = numbers is not None and of is not None and all(isinstance(it, int) and 0 <= it < of for it in numbers)
     match name:
         case "ground" | "axes":
@@ -47,7 +47,7 @@ def check(name: str, value: object, scene: Mapping[str, object]) -> object:
             fits = fits and (len(numbers) % 2 == 0 if name == "path" else len(numbers) in (0, *sizes))
             wanted = "finite numbers, " + ("two a point" if name == "path" else "as many as a code has, or none")
         case "model" | "epoch":
-            fits, wanted = below and len(numbers) == 1, f"0 to {of - 1}"
+            fits, wanted = below, f"0 to {of - 1}"
         case "dims":
             fits, wanted = below and len(numbers) == 2 == len(set(numbers)), f"two different of 0 to {of - 1}"
         case "three":
