@@ -787,6 +787,7 @@ class Misfit(Shrinking):
         ({"state": {"path": [0.0, torch.nan]}}, r"path is \[0.0, nan\], expected finite numbers, two a point$"),
         ({"state": {"at": [1.0]}}, r"at is \[1.0\], expected finite numbers, as many as a code has, or none$"),
         ({"state": {"hide": [99]}}, r"hide is \[99\], expected some of 0 to 2$"),
+        ({"state": {"show": [True]}}, r"show is \[True\], expected some of 0 to 2$"),
         ({"state": {"hide": ["one"]}}, r"hide is \['one'\], expected some of 0 to 2$"),
         ({"state": {"show": [7]}}, r"show is \[7\], expected some of 0 to 2$"),
         ({"state": {"dots": "no"}}, "dots is no, expected True or False$"),

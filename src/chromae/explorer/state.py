@@ -36,7 +36,7 @@ def check(name: str, value: object, scene: Mapping[str, object]) -> object:
         "hide": len(scene["classes"]), "show": 3,
     }.get(name)  # fmt: skip
     numbers = [value] if name in ("model", "epoch") else value if isinstance(value, list | tuple) else None
-    below = numbers is not None and of is not None and all(isinstance(it, int) and 0 <= it < of for it in numbers)
+    below = numbers is not None and of is not None and all(type(it) is int and 0 <= it < of for it in numbers)
     match name:
         case "ground" | "axes":
             fits, wanted = value in scene["offers"][name], f"one of {', '.join(scene['offers'][name])}"
