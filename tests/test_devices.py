@@ -427,7 +427,7 @@ def test_codes_of_shapes_are_probed():
     with card.put_in():
         test = SimpleNamespace(factors=known_shapes(), images=on_card(40, 3, 32, 32, kind=bytes))
         world = card.helpers("07", "targets", "probe", "walk", TEST=test, STEPS=3)
-        assert len(world["probe"](on_card(40, 4))) == 10
+        assert len(world["probe"](on_card(40, 4))) == 12
         model = on_a_card(shape_model).eval()
         rebuilt = metrics.batched(model, test.images, rows=100)
         assert rebuilt.device == world["walk"](on_card(3, 4)).device

@@ -20,8 +20,7 @@ PAGES = [settings.ROOT / name for name in ("README.md", "RESULTS.md")]
 # once (a correlation over 512 networks, the worst rank of any drawing), and two that are about a single seed.
 SEEDLESS = re.compile(
     r"""explorer/\w+ | growth/\w+ | \w+/(pca|mean_image|mean_chroma|images_seen)\w* | 01\w+/hue_circle_\w+
-    | 02\w+/(hilbert|leaves_worst)\w+ | 05\w+/(claims|false_positive|code_size)_\w+
-    | 07\w+/cutter_leads_until | 09\w+/moved_\w+
+    | 02\w+/(hilbert|leaves_worst)\w+ | 05\w+/(claims|false_positive|code_size)_\w+ | 09\w+/moved_\w+
     | 08\w+/(hue_knn5_(measured_color|hue_alone)|color_rank_correlation_hue_alone)
     | 10\w+/\w+_best_of_pillow | 11\w+/worst_rank\w*""",
     re.VERBOSE,
