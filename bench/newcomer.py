@@ -73,6 +73,8 @@ def main(folder: str, jobs: str = "1", commit: str = "") -> None:
         sys.exit(f"JOBS is {jobs}, expected a number: 0 for the tests alone")
     if commit and not int(jobs):
         sys.exit("0 JOBS compare nothing: leave COMMIT out")
+    if commit and " " in str(Path(folder).resolve()):
+        sys.exit(f"FOLDER is {folder}, expected no spaces beside a COMMIT: an older Makefile may not bear them")
     place, at, before_at = Path(folder).resolve(), hash_of("HEAD"), hash_of(commit) if commit else ""
     for made in [place / "my projects" / "chromae", *([place / commit] if commit else [])] if int(jobs) else []:
         if any((made / "build").glob("*.ipynb")):

@@ -148,6 +148,11 @@ def test_a_newcomers_mistakes_cost_no_hour(bench, tmp_path, arguments, sentence)
         bench.newcomer.main(str(tmp_path), *arguments)
 
 
+def test_an_older_commit_is_not_asked_to_bear_a_space(bench, tmp_path):
+    with pytest.raises(SystemExit, match="expected no spaces beside a COMMIT"):
+        bench.newcomer.main(str(tmp_path / "a b"), "2", "HEAD")
+
+
 def test_notebooks_in_a_row_are_told_from_what_make_prints(bench, tmp_path):
     """Of a Makefile that echoes its commands, as of one that is silent."""
     for told in ("run notebooks/{}.ipynb", "[1 of 2] {}: running, about a minute"):
