@@ -18,7 +18,8 @@ FILMS_08 := images/shapes_by_color.mp4 images/shapes_by_form.mp4
 FILMS_09 := images/palette_forms.mp4
 FILMS_10 := images/pen_plot.mp4
 FILMS_11 := images/strokes.mp4
-FILMS := $(FILMS_01) $(FILMS_02) $(FILMS_03) $(FILMS_04) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_08) $(FILMS_09) $(FILMS_10) $(FILMS_11)
+# After the first those that take longest, so that `make -j2` does not end with one of them alone.
+FILMS := $(FILMS_01) $(FILMS_08) $(FILMS_04) $(FILMS_02) $(FILMS_03) $(FILMS_05) $(FILMS_06) $(FILMS_07) $(FILMS_09) $(FILMS_10) $(FILMS_11)
 
 .PHONY: all help animations notebooks records data shapes site install verify test test-oldest nightly compare bench gpu-check clean
 .DELETE_ON_ERROR:

@@ -1,6 +1,7 @@
 """make, in a copy of the repository: what is run when, and what is left alone."""
 
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -146,6 +147,14 @@ def test_first_make_runs_every_notebook_once_and_makes_the_films(ready):
         assert calls(ready).index(Path(frames).parent.name) < calls(ready).index(film)
     for film in FILMS:
         assert b"moov" in (ready / film).read_bytes()
+
+
+def test_those_that_take_longest_come_right_after_the_first(repository):
+    took = json.loads((ROOT / "results" / "notebooks.json").read_text(encoding="utf-8"))["notebooks"]
+    first, *longest = re.findall(r"notebooks/(\w+)\.ipynb", make(repository, "-n", check=True).stdout)[:3]
+    assert first == "01_color_autoencoder"
+    rest = sorted((name for name in RUNS if name != first), key=lambda name: took[name]["seconds"])
+    assert set(longest) == set(rest[-2:])
 
 
 def published(folder: Path) -> dict[str, str]:

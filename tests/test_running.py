@@ -128,14 +128,20 @@ def test_a_broken_file_of_times_stops_no_run(repository, text):
     assert times.expected(["a"]) == {"a": 30}
 
 
-def test_how_many_and_which_are_to_come(repository):
+def test_how_many_and_which_are_to_come(repository, monkeypatch):
     """One alone is counted among its neighbours, of which only those that `make` would run again take time."""
     paths = [write_notebook(repository / "notebooks" / f"{name}.ipynb", "1") for name in ("01_a", "02_b", "03_c")]
     for path, seconds in zip(paths, (10, 20, 40), strict=True):
         times.note(path.stem, times.Took(seconds, 1))
+    monkeypatch.delenv("MAKEFLAGS", raising=False)
     seen = [(place.number, place.of, place.usual, place.others) for place in
             (books._place(paths[1], paths[1:2], "build"), books._place(paths[1], paths, None))]  # fmt: skip
-    assert seen == [(2, 3, 20, 40), (2, 3, 20, 40)]
+    assert seen == [(2, 3, 20, 50), (2, 3, 20, 40)]
+    monkeypatch.setenv("MAKEFLAGS", " -j2 --jobserver-auth=3,4")
+    seen = [books._place(paths[1], these, "build").others for these in (paths[1:2], paths)]
+    assert seen == [25, 40]  # it is make that runs two at a time, not a command for several
+    monkeypatch.delenv("MAKEFLAGS")
+    write_notebook(repository / "build" / "01_a.ipynb", "1")
     write_notebook(repository / "build" / "03_c.ipynb", "1")
     assert books._place(paths[1], paths[1:2], "build").others == 0
     later = time.time() + 100

@@ -24,14 +24,17 @@ def run(notebooks: Sequence[str | Path], folder: str | Path | None = None) -> No
 
 
 def _place(notebook: Path, notebooks: Sequence[Path], folder: str | Path | None) -> cells.Place:
-    """Where this one stands among all, and how long those after it will take, as far as one knows."""
+    """Where this one stands among all, and how long those still to come will take, as far as one knows.
+
+    Of `make`, which begins with those that take long, and may run several at a time, those are all not made yet.
+    """
     by_make = folder is not None and len(notebooks) == 1
     neighbours = sorted(notebook.parent.glob("*.ipynb")) if by_make else []
     every = neighbours if notebook in neighbours else notebooks
     number = every.index(notebook) + 1
-    after = [path.stem for path in every[number:] if not by_make or _stale(path, folder)]
-    usual = times.expected([notebook.stem, *after])
-    others = sum(usual.get(name, 0.0) for name in after)
+    rest = [path for path in every if path != notebook and _stale(path, folder)] if by_make else every[number:]
+    usual = times.expected([notebook.stem, *(path.stem for path in rest)])
+    others = sum(usual.get(path.stem, 0.0) for path in rest) / (cells.jobs() if by_make else 1)
     return cells.Place(notebook.stem, number, len(every), usual.get(notebook.stem), others)
 
 

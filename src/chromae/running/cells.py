@@ -40,7 +40,7 @@ class Place:
     """Where a run is: `line` says it, shortest first, for the edge of a terminal cuts what is last."""
 
     def __init__(self, name: str, number: Count, of: Count, usual: Size | None = None, others: Size | None = None):
-        """Notebook `number` `of` so many, which usually takes so many seconds, and the `others` after it."""
+        """Notebook `number` `of` so many, which usually takes so many seconds, and the `others` to come."""
         self.name, self.number, self.of, self.usual, self.others = name, number, of, usual, others
         self.started, self.cell, self.cells, self.heading = time.monotonic(), 0, 0, ""
 
@@ -113,15 +113,20 @@ def run(
     return times.Took(place.seconds(), peak)
 
 
+def jobs() -> int:
+    """How many notebooks run at a time: as many as `make -j` was given, or cores, if no number; else one."""
+    found = re.search(r"(?:^|\s)-j(\d*)", os.environ.get("MAKEFLAGS", ""))
+    return 1 if found is None else int(found[1] or os.cpu_count() or 1)
+
+
 def _share() -> dict[str, str]:
     """What leaves a notebook its share of the cores while `make -j` runs others, unless the user has chosen one.
 
     Two threads each for two notebooks on two cores wait for one another most of the time.
     """
-    jobs = re.search(r"(?:^|\s)-j(\d*)", os.environ.get("MAKEFLAGS", ""))
-    if jobs is None or "OMP_NUM_THREADS" in os.environ:
+    if jobs() == 1 or "OMP_NUM_THREADS" in os.environ:
         return {}
-    cores = str(max(1, (os.cpu_count() or 1) // int(jobs[1]))) if jobs[1] else "1"  # -j alone: all at once
+    cores = str(max(1, (os.cpu_count() or 1) // jobs()))
     return {"OMP_NUM_THREADS": cores, "LOKY_MAX_CPU_COUNT": cores}
 
 
