@@ -52,7 +52,7 @@ def strip(film: str | Path, count: Count = 4, width: Count = 960) -> bytes:
 def jpeg(image: UInt8[np.ndarray, "height width 3"], quality: Count = 80) -> bytes:
     """A picture as a JPEG."""
     buffer = io.BytesIO()
-    Image.fromarray(np.asarray(image)).save(buffer, format="jpeg", quality=quality)
+    Image.fromarray(np.asarray(image)).save(buffer, format="jpeg", quality=quality, optimize=True, progressive=True)
     return buffer.getvalue()
 
 

@@ -26,13 +26,15 @@ CLASSES = (
 def use(quality: Count = 70) -> None:
     """Set the one figure style: colour-blind-safe, light, readable in a talk.
 
-    In a notebook, figures are kept as JPEG of this quality: colour gradients in a third of PNG's room.
+    In a notebook, figures are kept as JPEG of this quality: colour gradients in a third of PNG's room, and that by a
+    tenth smaller, of the same pixels, with Huffman tables of its own and coarse to fine.
     """
     ipython = sys.modules.get("IPython")  # which a notebook has imported; a script may not have it at all
     if ipython is not None and ipython.get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("jpeg", bbox_inches="tight", pil_kwargs={"quality": quality})
+        how = {"quality": quality, "optimize": True, "progressive": True}
+        set_matplotlib_formats("jpeg", bbox_inches="tight", pil_kwargs=how)
     plt.rcParams.update(
         {
             "axes.prop_cycle": cycler(color=[VERMILLION, BLUE, GREEN, PURPLE, ORANGE, SKY]),
