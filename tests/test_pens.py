@@ -2,17 +2,15 @@
 
 import io
 import math
-import re
 import subprocess
 import sys
-import tempfile
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
 from browser import Watched, chromium
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from matplotlib.colors import to_hex
@@ -107,28 +105,6 @@ def test_the_same_plot_is_the_same_file_and_whole_or_not_there(tmp_path):
     assert first == again
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.svg", "b.svg"]
     assert pens.save(made(), str(tmp_path / "a.svg")).read_bytes() == first
-
-
-def walk(points):
-    """Every hundredth of a way, as exact fractions of its pieces: two lines with the same walk are the same line."""
-    steps = [(b - a, math.gcd(*np.abs(b - a))) for a, b in pairwise(points)]
-    return [tuple(step // count) for step, count in steps for _ in range(count)]
-
-
-@given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=12))
-@example([(1, 1), (0, 0), (1, -1)])
-def test_a_file_says_only_where_a_line_turns(steps):
-    """Points on a straight way, and those that stand twice, are left out; what the pen draws stays the same."""
-    way = 1000 + np.cumsum([(0, 0), *steps], axis=0)
-    layer = pens.Layer("1-red", tuple(RED), [way / 100])
-    with tempfile.TemporaryDirectory() as folder:
-        file = pens.save(pens.Plot((20, 20), (0, 0, 20, 20), 0.5, tuple(PAPER), [layer]), f"{folder}/a.svg")
-        (written,) = re.findall(r'points="([^"]+)"', file.read_text())
-    points = np.array([[round(100 * float(number)) for number in point.split(",")] for point in written.split()])
-    assert walk(points) == walk(way)
-    assert (points[[0, -1]] == way[[0, -1]]).all()
-    turns = [(a - b, b - c) for a, b, c in zip(points, points[1:], points[2:], strict=False)]
-    assert all(a[0] * b[1] != a[1] * b[0] or a @ b < 0 for a, b in turns)
 
 
 VPYPE = """

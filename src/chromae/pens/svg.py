@@ -9,7 +9,7 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from matplotlib.colors import to_hex
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -20,10 +20,7 @@ from chromae.pens.hatching import Plot
 
 
 def save(plot: Plot, path: str | Path) -> Path:
-    """Write a plot as SVG, to a temporary name first; the same plot gives the same bytes.
-
-    In hundredths of a millimetre; a point on the way straight from the one before to the next is left out.
-    """
+    """Write a plot as SVG, to a temporary name first; the same plot gives the same bytes."""
     width, height = plot.page
     rows = [
         '<?xml version="1.0" encoding="UTF-8"?>',
@@ -36,21 +33,11 @@ def save(plot: Plot, path: str | Path) -> Path:
             f'stroke="{to_hex(layer.color)}" stroke-width="{plot.pen_width:g}" stroke-linecap="round">'
         )
         for line in layer.lines:
-            rows.append(f'<polyline points="{" ".join(f"{x / 100:.2f},{y / 100:.2f}" for x, y in _turns(line))}"/>')
+            rows.append(f'<polyline points="{" ".join(f"{x:.2f},{y:.2f}" for x, y in line)}"/>')
         rows.append("</g>")
     with files.replacing(path) as part:
         part.write_text("\n".join([*rows, "</svg>", ""]), encoding="utf-8")
     return Path(path)
-
-
-def _turns(line: Float[np.ndarray, "points 2"]) -> Int[np.ndarray, "turns 2"]:
-    """A line in hundredths of its unit, without the points at which it goes straight on."""
-    points = np.rint(100 * line).astype(np.int64)
-    points = points[np.r_[True, np.diff(points, axis=0).any(axis=1)]]  # else a corner that is there twice is straight
-    into, out = np.diff(points, axis=0)[:-1], np.diff(points, axis=0)[1:]
-    straight = (into[:, 0] * out[:, 1] == into[:, 1] * out[:, 0]) & ((into * out).sum(axis=1) > 0)
-    turns = np.delete(points, 1 + np.flatnonzero(straight), axis=0)
-    return turns if len(turns) > 1 else np.repeat(turns, 2, axis=0)  # a dot is a line that goes nowhere
 
 
 def rasterise(plot: Plot, size: Count, margins: bool = True) -> Float[Tensor, "3 h w"]:
