@@ -39,11 +39,11 @@ def test_times_in_figures_and_in_words(seconds, short, words):
 
 
 def test_a_line_says_where_a_run_is():
-    place = cells.Place("03_digits", 3, 10, usual=120, others=600)
+    place = cells.Place("03_digits", 3, 10, lambda: (120, 600))
     place.cells = 40
     assert place.line() == "[3 of 10] 03_digits: starting, 0:00 of about 2:00, all in about 12 minutes"
-    place.cell, place.heading, place.started = 12, "Why?", time.monotonic() - 130
-    late = "2:10, longer than the 2:00 of before, all in about 10 minutes"
+    place.cell, place.heading, place.started = 12, "Why?", time.monotonic() - 240
+    late = "4:00, longer than the 2:00 of before, all in about 20 minutes"  # if the others take twice as long, too
     assert place.line() == f"[3 of 10] 03_digits: cell 12 of 40, {late} | Why?"
     assert cells.Place("a", 1, 1).line() == "[1 of 1] a: starting, 0:00"
 
@@ -134,19 +134,35 @@ def test_how_many_and_which_are_to_come(repository, monkeypatch):
     for path, seconds in zip(paths, (10, 20, 40), strict=True):
         times.note(path.stem, times.Took(seconds, 1))
     monkeypatch.delenv("MAKEFLAGS", raising=False)
-    seen = [(place.number, place.of, place.usual, place.others) for place in
-            (books._place(paths[1], paths[1:2], "build"), books._place(paths[1], paths, None))]  # fmt: skip
-    assert seen == [(2, 3, 20, 50), (2, 3, 20, 40)]
+    place = books._place(paths[1], paths[1:2], "build")
+    assert [(it.number, it.of, *it.ahead()) for it in (place, books._place(paths[1], paths, None))] == [
+        (2, 3, 20, 50), (2, 3, 20, 40),
+    ]  # fmt: skip
     monkeypatch.setenv("MAKEFLAGS", " -j2 --jobserver-auth=3,4")
-    seen = [books._place(paths[1], these, "build").others for these in (paths[1:2], paths)]
-    assert seen == [25, 40]  # it is make that runs two at a time, not a command for several
+    seen = [books._place(paths[1], these, "build").ahead() for these in (paths[1:2], paths)]
+    assert seen == [(20, 25), (20, 40)]  # it is make that runs two at a time, not a command for several
     monkeypatch.delenv("MAKEFLAGS")
     write_notebook(repository / "build" / "01_a.ipynb", "1")
     write_notebook(repository / "build" / "03_c.ipynb", "1")
-    assert books._place(paths[1], paths[1:2], "build").others == 0
+    assert place.ahead() == (20, 0)  # others ended while it ran
     later = time.time() + 100
     os.utime(paths[2], (later, later))
-    assert books._place(paths[1], paths[1:2], "build").others == 40
+    assert place.ahead() == (20, 40)
+    paths[2].unlink()
+    assert place.ahead() == (20, 0)
+
+
+def test_a_forecast_learns_how_fast_this_machine_is_while_it_runs(repository, monkeypatch):
+    """From others that end meanwhile: where nothing has run yet, only published times are known."""
+    monkeypatch.delenv("MAKEFLAGS", raising=False)
+    paths = [write_notebook(repository / "notebooks" / f"{name}.ipynb", "1") for name in ("01_a", "02_b", "03_c")]
+    published = {path.stem: {"seconds": seconds} for path, seconds in zip(paths, (10, 20, 40), strict=True)}
+    results.write_json(repository / "results" / "notebooks.json", {"notebooks": published})
+    place = books._place(paths[1], paths[1:2], "build")
+    assert place.ahead() == (20, 50)
+    times.note("01_a", times.Took(25, 1))
+    write_notebook(repository / "build" / "01_a.ipynb", "1")
+    assert place.ahead() == (50, 100)
 
 
 @pytest.fixture(scope="module")

@@ -130,7 +130,7 @@ def _compare(options: argparse.Namespace) -> int:
     print(*lines, sep="\n")
     if unexplained:
         told = f"numbers that differ on the same preset, device and torch: {unexplained}, so the code changed"
-        print(told, file=sys.stderr)
+        print(told, _unless_named_alike(), sep="\n", file=sys.stderr)
     return 1 if unexplained else 0
 
 
@@ -148,8 +148,19 @@ def _verify(options: argparse.Namespace) -> int:
             lines, out = verify.notebook(options.notebook)
         else:
             lines, out = verify.records(options.records, options.seed, options.minutes)
-    print(*lines, f"numbers that fell out: {out}", sep="\n")
+    print(*lines, *([_unless_named_alike()] if out else []), f"numbers that fell out: {out}", sep="\n")
     return 1 if out else 0
+
+
+def _unless_named_alike() -> str:
+    """What else than code makes numbers differ: processors of one name, some of which multiply in bfloat16."""
+    import torch
+
+    from chromae import settings
+
+    bf16 = "with" if settings.has_bf16(settings.device()) else "without"
+    has = f"this one has {torch.backends.cpu.get_cpu_capability()}, {bf16} bfloat16"
+    return f"(processors of the same name may compute otherwise: {has})"
 
 
 def _site(options: argparse.Namespace) -> None:

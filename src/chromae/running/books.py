@@ -32,14 +32,25 @@ def _place(notebook: Path, notebooks: Sequence[Path], folder: str | Path | None)
     neighbours = sorted(notebook.parent.glob("*.ipynb")) if by_make else []
     every = neighbours if notebook in neighbours else notebooks
     number = every.index(notebook) + 1
-    rest = [path for path in every if path != notebook and _stale(path, folder)] if by_make else every[number:]
-    usual = times.expected([notebook.stem, *(path.stem for path in rest)])
-    others = sum(usual.get(path.stem, 0.0) for path in rest) / (cells.jobs() if by_make else 1)
-    return cells.Place(notebook.stem, number, len(every), usual.get(notebook.stem), others)
+
+    def ahead() -> cells.Ahead:  # another may have ended, or shown how fast this machine is
+        rest = [path for path in _stale(every, folder) if path != notebook] if by_make else every[number:]
+        usual = times.expected([notebook.stem, *(path.stem for path in rest)])
+        others = sum(usual.get(path.stem, 0.0) for path in rest)
+        return usual.get(notebook.stem), others / (cells.jobs() if by_make else 1)
+
+    return cells.Place(notebook.stem, number, len(every), ahead)
 
 
-def _stale(notebook: Path, folder: str | Path) -> bool:
-    """Whether `make` would run a notebook: its copy in this folder is missing, or older than it or the package."""
-    copy = Path(folder) / notebook.name
-    package = Path(__file__).resolve().parents[1].rglob("*.py")
-    return not copy.exists() or copy.stat().st_mtime < max(path.stat().st_mtime for path in (notebook, *package))
+def _stale(notebooks: Sequence[Path], folder: str | Path) -> list[Path]:
+    """Those that `make` would run: their copies in this folder are missing, or older than they or the package."""
+    package = max(map(_changed, Path(__file__).resolve().parents[1].rglob("*.py")))
+    return [path for path in notebooks if _changed(Path(folder) / path.name) < max(package, _changed(path))]
+
+
+def _changed(path: Path) -> float:
+    """When a file last changed, or zero: it may have been moved while a notebook runs."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0

@@ -26,6 +26,7 @@ NOISE = [  # what differs from run to run, or with how a notebook was last looke
 ]  # fmt: skip
 # The kernel's debugger, which nobody uses here, warns that it cannot see modules that are part of Python.
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+Ahead = tuple[Size | None, Size]
 
 
 class Failed(RuntimeError):
@@ -39,9 +40,10 @@ class _Enough(Exception):
 class Place:
     """Where a run is: `line` says it, shortest first, for the edge of a terminal cuts what is last."""
 
-    def __init__(self, name: str, number: Count, of: Count, usual: Size | None = None, others: Size | None = None):
-        """Notebook `number` `of` so many, which usually takes so many seconds, and the `others` to come."""
-        self.name, self.number, self.of, self.usual, self.others = name, number, of, usual, others
+    def __init__(self, name: str, number: Count, of: Count, ahead: Callable[[], Ahead] = lambda: (None, 0.0)):
+        """Notebook `number` `of` so many; `ahead` gives, as known at the moment, the seconds that it usually takes, if
+        any are known, and those that the others still to come do."""
+        self.name, self.number, self.of, self.ahead = name, number, of, ahead
         self.started, self.cell, self.cells, self.heading = time.monotonic(), 0, 0, ""
 
     def seconds(self) -> float:
@@ -55,15 +57,16 @@ class Place:
     def line(self) -> str:
         """Which notebook and cell, how long so far, how long to go, and the heading above the cell."""
         at = f"cell {self.cell} of {self.cells}" if self.cell else "starting"
-        seconds, parts = self.seconds(), [f"{self.head()}: {at}"]
-        if self.usual is None:
+        seconds, parts, (usual, others) = self.seconds(), [f"{self.head()}: {at}"], self.ahead()
+        if usual is None:
             parts.append(talk.duration(seconds))
-        elif seconds <= self.usual:
-            parts.append(f"{talk.duration(seconds)} of about {talk.duration(self.usual)}")
+        elif seconds <= usual:
+            parts.append(f"{talk.duration(seconds)} of about {talk.duration(usual)}")
         else:
-            parts.append(f"{talk.duration(seconds)}, longer than the {talk.duration(self.usual)} of before")
-        if self.usual is not None and self.others:
-            parts.append(f"all in {talk.roughly(max(0.0, self.usual - seconds) + self.others)}")
+            parts.append(f"{talk.duration(seconds)}, longer than the {talk.duration(usual)} of before")
+            others *= seconds / max(1.0, usual)  # as much longer as this one takes, so far
+        if usual is not None and others:
+            parts.append(f"all in {talk.roughly(max(0.0, usual - seconds) + others)}")
         return ", ".join(parts) + (f" | {self.heading}" if self.heading else "")
 
 
@@ -92,7 +95,8 @@ def run(
         raise ValueError(f"folder is {folder}, where {notebook.name} itself lies: expected another one for its copy")
     began, before = time.time_ns(), notebook.read_bytes()
     content = _read(notebook)
-    forecast = "" if place.usual is None else f", {talk.roughly(place.usual)}"
+    usual, _ = place.ahead()
+    forecast = "" if usual is None else f", {talk.roughly(usual)}"
     print(f"{place.head()}: running{forecast}", flush=True)
     with tempfile.TemporaryFile() as log, talk.told(place.line):
         try:
